@@ -1,0 +1,1 @@
+//! Words, seams and pure rules.
