@@ -1,0 +1,294 @@
+//! One attempt on its way down the stack, and the spare copy from which only the retry gate can make another.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::Request;
+
+use crate::gate::RepeatToken;
+use crate::{AccountId, Evidence, IdempotencyKey, Lane, Operation};
+
+/// When an operation has to be over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deadline {
+    /// At this instant, waits and repeats included: a single call.
+    At(Instant),
+    /// In bulk: until when it may wait for its first permit, then its time from there.
+    AfterPermit {
+        /// Until when to wait for the first permit.
+        wait_until: Instant,
+        /// The time it has from its first permit.
+        then: Duration,
+    },
+}
+
+impl Deadline {
+    /// The latest instant at which anything of the operation can still happen.
+    pub fn ends_by(self) -> Instant {
+        match self {
+            Self::At(at) => at,
+            Self::AfterPermit { wait_until, then } => wait_until + then,
+        }
+    }
+}
+
+/// Why repeating the same bytes does, or does not, act twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idempotency {
+    /// A repeat acts again.
+    No,
+    /// The request's own meaning: a read, or hanging up twice.
+    Natural,
+    /// The provider honours the request's idempotency key for this long after its first use.
+    Key {
+        /// How long the provider keeps the key, less a margin.
+        window: Duration,
+    },
+}
+
+/// What is noted of a call before anything of it leaves.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The call's one name.
+    pub key: IdempotencyKey,
+    /// The account it is placed through.
+    pub account: AccountId,
+    /// What is to be placed, as the facade writes it; the same key with another detail is a mismatch.
+    pub detail: Bytes,
+    /// After this wall time nothing of the call can leave this process any more.
+    pub fence: SystemTime,
+}
+
+impl fmt::Debug for Intent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The detail holds a phone number in clear.
+        f.debug_struct("Intent")
+            .field("key", &self.key)
+            .field("account", &self.account)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One attempt: a request, what it does, until when, and the cell that tells what became of it. One pointer wide.
+///
+/// An attempt is not `Clone`, so a hedge or a blind repeat of a create does not compile:
+///
+/// ```compile_fail
+/// # use trunkline_core_types::Attempt;
+/// fn hedge(attempt: Attempt) -> (Attempt, Attempt) { (attempt.clone(), attempt) }
+/// ```
+pub struct Attempt(Box<Parts>);
+
+struct Parts {
+    request: Request<Bytes>,
+    operation: Operation,
+    number: u32,
+    lane: Lane,
+    deadline: Deadline,
+    start_by: Option<Instant>,
+    evidence: Evidence,
+    idempotency: Idempotency,
+    intent: Option<Arc<Intent>>,
+}
+
+impl Parts {
+    fn copy(&self) -> Self {
+        Self {
+            request: self.request.clone(),
+            operation: self.operation,
+            number: self.number,
+            lane: self.lane,
+            deadline: self.deadline,
+            start_by: None,
+            evidence: self.evidence.clone(),
+            idempotency: self.idempotency,
+            intent: self.intent.clone(),
+        }
+    }
+}
+
+impl Attempt {
+    /// The first attempt of a create. It cannot be built without the intent that the journal has claimed.
+    pub fn create(
+        request: Request<Bytes>,
+        intent: Arc<Intent>,
+        idempotency: Idempotency,
+        deadline: Deadline,
+    ) -> Self {
+        Self::build(request, Operation::Create, idempotency, deadline, Some(intent))
+    }
+
+    /// The first attempt of a change, for example a hang-up.
+    pub fn change(request: Request<Bytes>, idempotency: Idempotency, deadline: Deadline) -> Self {
+        Self::build(request, Operation::Change, idempotency, deadline, None)
+    }
+
+    /// The first attempt of a read.
+    pub fn read(request: Request<Bytes>, deadline: Deadline) -> Self {
+        Self::build(request, Operation::Read, Idempotency::Natural, deadline, None)
+    }
+
+    fn build(
+        request: Request<Bytes>,
+        operation: Operation,
+        idempotency: Idempotency,
+        deadline: Deadline,
+        intent: Option<Arc<Intent>>,
+    ) -> Self {
+        let (evidence, lane) = (Evidence::new(), Lane::Interactive);
+        let parts = Parts {
+            request,
+            operation,
+            number: 1,
+            lane,
+            deadline,
+            start_by: None,
+            evidence,
+            idempotency,
+            intent,
+        };
+        Self(Box::new(parts))
+    }
+
+    /// Waits in this line for its permit. Default: interactive.
+    #[must_use]
+    pub fn in_lane(mut self, lane: Lane) -> Self {
+        self.0.lane = lane;
+        self
+    }
+
+    /// The request.
+    pub fn request(&self) -> &Request<Bytes> {
+        &self.0.request
+    }
+
+    /// The request, for a signer.
+    pub fn request_mut(&mut self) -> &mut Request<Bytes> {
+        &mut self.0.request
+    }
+
+    /// Takes the request out, for the leaf, which sends it once.
+    pub fn take_request(&mut self) -> Request<Bytes> {
+        std::mem::take(&mut self.0.request)
+    }
+
+    /// What it does.
+    pub fn operation(&self) -> Operation {
+        self.0.operation
+    }
+
+    /// Attempts of one call are numbered from 1.
+    pub fn number(&self) -> u32 {
+        self.0.number
+    }
+
+    /// Which line it waits in.
+    pub fn lane(&self) -> Lane {
+        self.0.lane
+    }
+
+    /// Until when, as given by the caller or resolved by the first permit.
+    pub fn deadline(&self) -> Deadline {
+        self.0.deadline
+    }
+
+    /// Until when it may wait for its permit.
+    pub fn wait_until(&self) -> Instant {
+        match self.0.deadline {
+            Deadline::At(at) => at,
+            Deadline::AfterPermit { wait_until, .. } => wait_until,
+        }
+    }
+
+    /// The instant its first byte must have left by; `None` if it needs no permit.
+    pub fn start_by(&self) -> Option<Instant> {
+        self.0.start_by
+    }
+
+    /// The report cell; clone it before the attempt is handed down.
+    pub fn evidence(&self) -> &Evidence {
+        &self.0.evidence
+    }
+
+    /// Why a repeat does not act twice, if so.
+    pub fn idempotency(&self) -> Idempotency {
+        self.0.idempotency
+    }
+
+    /// What the journal claimed; a create always has it.
+    pub fn intent(&self) -> Option<&Arc<Intent>> {
+        self.0.intent.as_ref()
+    }
+
+    /// The limiter grants a permit at `now`: the first byte leaves by `start_by`, and a bulk deadline starts to run.
+    pub fn permit(&mut self, now: Instant, start_by: Instant) {
+        let first = self.0.evidence.permit(now);
+        self.0.start_by = Some(start_by);
+        self.0.deadline = resolved(self.0.deadline, Some(first));
+    }
+
+    /// A copy of the attempt as it is now, still unsigned, that only the gate's token turns into the next attempt.
+    pub fn spare(&self) -> Spare {
+        Spare(Box::new(self.0.copy()))
+    }
+}
+
+fn resolved(deadline: Deadline, permitted: Option<Instant>) -> Deadline {
+    match (deadline, permitted) {
+        (Deadline::AfterPermit { then, .. }, Some(first)) => Deadline::At(first + then),
+        (other, _) => other,
+    }
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No URL, header or body: they hold numbers and keys.
+        f.debug_struct("Attempt")
+            .field("operation", &self.0.operation)
+            .field("number", &self.0.number)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The copy kept for a repeat. It cannot be sent; see [`Spare::repeat`].
+pub struct Spare(Box<Parts>);
+
+impl Spare {
+    /// The next attempt, with the next number, by the gate's word. Its deadline runs from the call's first permit.
+    pub fn repeat(&mut self, token: RepeatToken) -> Attempt {
+        token.spend();
+        self.0.number += 1;
+        self.0.evidence.renew();
+        let mut parts = self.0.copy();
+        parts.deadline = self.deadline();
+        Attempt(Box::new(parts))
+    }
+
+    /// What it does.
+    pub fn operation(&self) -> Operation {
+        self.0.operation
+    }
+
+    /// Why a repeat does not act twice, if so.
+    pub fn idempotency(&self) -> Idempotency {
+        self.0.idempotency
+    }
+
+    /// Until when, resolved by the first permit if there was one.
+    pub fn deadline(&self) -> Deadline {
+        resolved(self.0.deadline, self.0.evidence.permitted())
+    }
+
+    /// The call's report cell.
+    pub fn evidence(&self) -> &Evidence {
+        &self.0.evidence
+    }
+}
+
+impl fmt::Debug for Spare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spare").field("number", &self.0.number).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,118 @@
+//! The report cell of an attempt: what the layers above may conclude after they gave it up.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use crate::{Class, Scope};
+
+/// What the leaf reports about the attempt in progress; shared by all attempts of one call, one after another.
+///
+/// A layer above that gives up first drops the inner future and then reads [`Evidence::class`]; read earlier it may say `Ambiguous`,
+/// the safe side.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence(Arc<Cell>);
+
+#[derive(Debug, Default)]
+struct Cell {
+    state: AtomicU8,
+    before: AtomicU8,
+    permitted: OnceLock<Instant>,
+}
+
+const LIVE: u8 = 1;
+
+impl Evidence {
+    /// A cell of a call that has not been tried: reads as `Unsent`.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is known of the current attempt.
+    pub fn class(&self) -> Class {
+        decode(self.0.state.load(Ordering::Acquire))
+    }
+
+    /// What is known of the call: the fold of its earlier attempts and the current one.
+    pub fn folded(&self) -> Class {
+        decode(self.0.before.load(Ordering::Acquire)).fold(self.class())
+    }
+
+    /// The leaf hands a connection to the attempt: from here on a byte may leave.
+    pub fn live(&self) {
+        self.0.state.store(LIVE, Ordering::Release);
+    }
+
+    /// The leaf knows the class. Nothing of the attempt may leave after an `Unsent`.
+    pub fn settle(&self, class: Class) {
+        self.0.state.store(encode(class), Ordering::Release);
+    }
+
+    /// When the call got its first permit, if it has.
+    pub fn permitted(&self) -> Option<Instant> {
+        self.0.permitted.get().copied()
+    }
+
+    /// Notes a permit; only the first counts.
+    pub(crate) fn permit(&self, now: Instant) -> Instant {
+        *self.0.permitted.get_or_init(|| now)
+    }
+
+    /// The next attempt of the call starts clean.
+    pub(crate) fn renew(&self) {
+        self.0.before.store(encode(self.folded()), Ordering::Release);
+        self.0.state.store(0, Ordering::Release);
+    }
+}
+
+fn encode(class: Class) -> u8 {
+    match class {
+        Class::Unsent => 0,
+        Class::Ambiguous => LIVE,
+        Class::Deferred => 2,
+        Class::Rejected(Scope::Call) => 3,
+        Class::Rejected(Scope::Account) => 4,
+        Class::Accepted => 5,
+    }
+}
+
+fn decode(state: u8) -> Class {
+    match state {
+        0 => Class::Unsent,
+        2 => Class::Deferred,
+        3 => Class::Rejected(Scope::Call),
+        4 => Class::Rejected(Scope::Account),
+        5 => Class::Accepted,
+        _ => Class::Ambiguous,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_survives_the_cell() {
+        let evidence = Evidence::new();
+        assert_eq!(evidence.class(), Class::Unsent);
+        evidence.live();
+        assert_eq!(evidence.class(), Class::Ambiguous);
+        for class in Class::ALL {
+            evidence.settle(class);
+            assert_eq!(evidence.clone().class(), class);
+        }
+    }
+
+    #[test]
+    fn a_renewed_cell_remembers_the_fold() {
+        let evidence = Evidence::new();
+        evidence.live();
+        evidence.renew();
+        assert_eq!((evidence.class(), evidence.folded()), (Class::Unsent, Class::Ambiguous));
+        evidence.settle(Class::Rejected(Scope::Call));
+        assert_eq!(evidence.folded(), Class::Ambiguous);
+        evidence.renew();
+        evidence.settle(Class::Accepted);
+        assert_eq!(evidence.folded(), Class::Accepted);
+    }
+}

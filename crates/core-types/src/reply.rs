@@ -1,0 +1,81 @@
+//! A provider's reply, one pointer wide, and how it is kept in a journal.
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, Response, StatusCode};
+
+/// A complete reply. `Debug` shows status and length: bodies name people.
+#[derive(Clone)]
+pub struct Reply(Box<Response<Bytes>>);
+
+impl Reply {
+    /// Wraps a response.
+    pub fn new(response: Response<Bytes>) -> Self {
+        Self(Box::new(response))
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.0.headers()
+    }
+
+    /// The whole body.
+    pub fn body(&self) -> &Bytes {
+        self.0.body()
+    }
+
+    /// The response itself.
+    pub fn into_response(self) -> Response<Bytes> {
+        *self.0
+    }
+
+    /// What a journal keeps: the status in two bytes, big-endian, then the body. Headers are not kept.
+    pub fn to_record(&self) -> Bytes {
+        let mut record = BytesMut::with_capacity(2 + self.body().len());
+        record.put_u16(self.status().as_u16());
+        record.put_slice(self.body());
+        record.freeze()
+    }
+
+    /// The reply of a record; `None` if it is not one.
+    pub fn from_record(record: &Bytes) -> Option<Self> {
+        let status = StatusCode::from_u16(u16::from_be_bytes([*record.first()?, *record.get(1)?])).ok()?;
+        let mut response = Response::new(record.slice(2..));
+        *response.status_mut() = status;
+        Some(Self::new(response))
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply({}, {} bytes)", self.status().as_u16(), self.body().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_record_brings_status_and_body_back(code in 100u16..1000, body: Vec<u8>) {
+            let mut response = Response::new(Bytes::from(body));
+            *response.status_mut() = StatusCode::from_u16(code).unwrap();
+            let reply = Reply::new(response);
+            let back = Reply::from_record(&reply.to_record()).unwrap();
+            prop_assert_eq!((back.status(), back.body()), (reply.status(), reply.body()));
+        }
+
+        #[test]
+        fn no_record_panics(bytes: Vec<u8>) {
+            let _ = Reply::from_record(&Bytes::from(bytes));
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The seam of the request path: every layer takes an attempt and gives an outcome.
+
+use std::fmt::Debug;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+
+use crate::{Attempt, BoxFuture, KeyError, Outcome};
+
+/// Sends an attempt. A decorator implements it around another; the leaf is the HTTP client.
+pub trait HttpService: Debug + Send + Sync + 'static {
+    /// Sends the attempt and tells what is known of it. Dropping the future gives the attempt up; its evidence says what that means.
+    fn send(&self, attempt: Attempt) -> BoxFuture<'_, Outcome>;
+
+    /// Does ahead what `send` would wait for (key fetched, connection up); failures show in `send`. Passed down by every decorator.
+    fn warm<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, ()>;
+}
+
+/// How a credential reaches a request, also one whose value never leaves its store.
+///
+/// A signer is bound to one origin and never signs for another; the body signature comes last.
+pub trait Sign: Debug + Send + Sync + 'static {
+    /// Puts the credential on the request, waiting for a key no longer than `deadline`.
+    ///
+    /// # Errors
+    /// A [`KeyError`]; the request must not be sent then.
+    fn sign<'a>(
+        &'a self,
+        request: &'a mut Request<Bytes>,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<(), KeyError>>;
+
+    /// Learns from a reply. True if it was a 401 and the key that signed was dropped for the first time, so that asking again may
+    /// help; once per key version.
+    fn learn(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        let _ = (status, headers);
+        false
+    }
+}
