@@ -1,4 +1,22 @@
-//! Words, seams and pure rules.
+//! Trunkline's words, seams and pure rules: what every other crate agrees on.
+//!
+//! Here are the outcome classes and their fold, the retry gate, the checked types of telephony, and the traits through which the
+//! layers meet. This crate never does I/O, has no globals and no runtime; the machine's clock and random numbers are behind the
+//! feature `system`, off by default.
+//!
+//! ```
+//! use trunkline_core_types::{Class, NewCall, Scope};
+//!
+//! // A refusal of the repeat proves nothing about the first attempt.
+//! assert_eq!(Class::Ambiguous.fold(Class::Rejected(Scope::Call)), Class::Ambiguous);
+//!
+//! let call = NewCall::say("+14155550123", "Your code is 8 4 2 1")?;
+//! assert_eq!(format!("{}", call.to), "+*********23");
+//! # Ok::<(), trunkline_core_types::InputError>(())
+//! ```
+//!
+//! Features: `http` (attempt, service, signer, judge, journal) and `voice` (numbers, calls, money, provider), both default; without
+//! them only clock, keys, pace and observer remain.
 
 mod class;
 mod clock;
@@ -30,6 +48,19 @@ mod reply;
 #[cfg(feature = "http")]
 mod service;
 
+#[cfg(feature = "voice")]
+mod call;
+#[cfg(feature = "voice")]
+mod e164;
+#[cfg(feature = "voice")]
+mod money;
+#[cfg(feature = "voice")]
+mod provider;
+#[cfg(feature = "voice")]
+mod speech;
+#[cfg(feature = "voice")]
+mod time;
+
 pub use class::{Class, Operation, Scope};
 pub use clock::{Clock, Entropy, EntropyExt, SeededEntropy};
 pub use ids::{AccountId, IdempotencyKey};
@@ -54,6 +85,16 @@ pub use {
     outcome::{AttemptError, FailureKind, Outcome},
     reply::Reply,
     service::{HttpService, Sign},
+};
+
+#[cfg(feature = "voice")]
+pub use {
+    call::{Call, CallId, CallRef, CallStatus, NewCall, Speech, Tags},
+    e164::E164,
+    money::{Currency, Money},
+    provider::{AuthKind, BillingUnit, Lookup, Profile, Provider, ProviderError, ProviderErrorKind},
+    speech::{SpokenText, WebUrl, is_loopback},
+    time::Timestamp,
 };
 
 /// A boxed future that can move between threads.

@@ -1,0 +1,136 @@
+//! Money: an exact decimal and a currency, never a float.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+
+use crate::InputError;
+
+/// An ISO 4217 currency code: three capital letters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// US dollars, the default of every account.
+    pub const USD: Self = Self(*b"USD");
+}
+
+impl FromStr for Currency {
+    type Err = InputError;
+
+    fn from_str(text: &str) -> Result<Self, InputError> {
+        match text.as_bytes() {
+            &[a, b, c] if [a, b, c].iter().all(u8::is_ascii_uppercase) => Ok(Self([a, b, c])),
+            _ => Err(InputError::new("currency", "must be three capital letters, such as USD (ISO 4217)")),
+        }
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|&letter| write!(f, "{}", char::from(letter)))
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An amount in a currency, exact to 28 digits.
+///
+/// ```
+/// # use trunkline_core_types::{Currency, Money};
+/// let cost = Money::parse("0.015", Currency::USD).unwrap();
+/// assert_eq!(cost.to_string(), "0.015 USD");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Money {
+    amount: Decimal,
+    currency: Currency,
+}
+
+impl Money {
+    /// Nothing, in `currency`.
+    pub fn zero(currency: Currency) -> Self {
+        Self { amount: Decimal::ZERO, currency }
+    }
+
+    /// Reads a decimal as it travels: optional sign, digits, point, exponent as in JSON.
+    ///
+    /// # Errors
+    /// [`InputError`] on `amount` if it is not a decimal, or has more than 28 digits.
+    pub fn parse(amount: &str, currency: Currency) -> Result<Self, InputError> {
+        let parsed = if amount.contains(['e', 'E']) {
+            Decimal::from_scientific(amount)
+        } else {
+            Decimal::from_str_exact(amount)
+        };
+        let amount = parsed.map_err(|_| {
+            InputError::new("amount", "not a decimal number of at most 28 digits, such as 0.015")
+        })?;
+        Ok(Self { amount, currency })
+    }
+
+    /// The amount as decimal text.
+    pub fn amount(&self) -> String {
+        self.amount.to_string()
+    }
+
+    /// The currency.
+    pub fn currency(&self) -> Currency {
+        self.currency
+    }
+
+    /// The sum; `None` for two currencies, or if it does not fit.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        if self.currency != other.currency {
+            return None;
+        }
+        Some(Self { amount: self.amount.checked_add(other.amount)?, currency: self.currency })
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.amount, self.currency)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn json_numbers_keep_their_digits() {
+        for (text, want) in
+            [("0.015", "0.015"), ("-0.0085", "-0.0085"), ("1.5e-3", "0.0015"), ("0", "0"), ("1.50", "1.50")]
+        {
+            assert_eq!(Money::parse(text, Currency::USD).unwrap().amount(), want);
+        }
+    }
+
+    #[test]
+    fn currencies_do_not_mix() {
+        let euro = Money::zero("EUR".parse().unwrap());
+        assert_eq!(euro.checked_add(Money::zero(Currency::USD)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn sums_are_exact(a in -1_000_000i64..1_000_000, b in -1_000_000i64..1_000_000) {
+            let money = |n: i64| Money::parse(&format!("{}{}.{:04}", if n < 0 { "-" } else { "" }, n.abs() / 10_000, n.abs() % 10_000), Currency::USD).unwrap();
+            prop_assert_eq!(money(a).checked_add(money(b)).unwrap(), money(a + b));
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,60}") {
+            let _ = Money::parse(&text, Currency::USD);
+            prop_assert_eq!(text.parse::<Currency>().is_ok(), text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase()));
+        }
+    }
+}

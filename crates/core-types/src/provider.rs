@@ -1,0 +1,336 @@
+//! The provider seam: pure functions between neutral calls and a provider's requests and replies.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::Request;
+
+use crate::{
+    Call, CallId, Currency, Idempotency, IdempotencyKey, InputError, Judge, NewCall, Rate, Reply, Source,
+};
+
+/// How a provider authenticates its callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AuthKind {
+    /// `Authorization: Bearer`, and `X-Signature` over the body where the account has a signing secret.
+    Bearer,
+    /// `Authorization: Basic`.
+    Basic,
+}
+
+impl AuthKind {
+    /// The words of a table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer + X-Signature",
+            Self::Basic => "Basic",
+        }
+    }
+}
+
+/// What one unit of the price is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BillingUnit {
+    /// Each started minute of conversation.
+    StartedMinute,
+    /// Each call.
+    Call,
+    /// Each second of conversation.
+    Second,
+}
+
+impl BillingUnit {
+    /// The words of a table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StartedMinute => "per started minute",
+            Self::Call => "per call",
+            Self::Second => "per second",
+        }
+    }
+}
+
+/// What is fixed about a provider.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Profile {
+    /// Its name in settings and labels.
+    pub name: &'static str,
+    /// How it authenticates.
+    pub auth: AuthKind,
+    /// The most starts it grants anybody.
+    pub ceiling: Rate,
+    /// What a new account really gets: where the limiter starts.
+    pub default_pace: Rate,
+    /// The unit of its price.
+    pub billing: BillingUnit,
+    /// The currency of amounts that come without one. Default: USD.
+    pub currency: Currency,
+    /// Whether repeating a create under the call's key rings twice.
+    pub idempotency: Idempotency,
+}
+
+impl Profile {
+    /// A profile; the currency is USD and nothing is idempotent until said otherwise.
+    pub fn new(
+        name: &'static str,
+        auth: AuthKind,
+        ceiling: Rate,
+        default_pace: Rate,
+        billing: BillingUnit,
+    ) -> Self {
+        let (currency, idempotency) = (Currency::USD, Idempotency::No);
+        Self { name, auth, ceiling, default_pace, billing, currency, idempotency }
+    }
+}
+
+/// What to look a call up by.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Lookup<'a> {
+    /// The call's own key.
+    Key(&'a IdempotencyKey),
+}
+
+/// A voice API as pure functions. What one cannot do answers [`ProviderErrorKind::Unsupported`] by default.
+///
+/// Requests come whole, with URL and body, but without credentials: those are the signer's.
+pub trait Provider: Judge {
+    /// What is fixed about it.
+    fn profile(&self) -> &Profile;
+
+    /// Scheme, host and port that its requests go to, and that its signer is bound to: `https://host[:port]`.
+    fn origin(&self) -> &str;
+
+    /// The request that places a call. The same call and key always give the same bytes.
+    ///
+    /// # Errors
+    /// [`ProviderErrorKind::Input`] for what this provider cannot place, naming the field.
+    fn create(&self, call: &NewCall, key: &IdempotencyKey) -> Result<Request<Bytes>, ProviderError>;
+
+    /// The request that reads a call.
+    ///
+    /// # Errors
+    /// [`ProviderErrorKind::Unsupported`].
+    fn get(&self, id: &CallId) -> Result<Request<Bytes>, ProviderError> {
+        let _ = id;
+        Err(ProviderError::unsupported("reading a call"))
+    }
+
+    /// The request that hangs up.
+    ///
+    /// # Errors
+    /// [`ProviderErrorKind::Unsupported`].
+    fn hang_up(&self, id: &CallId) -> Result<Request<Bytes>, ProviderError> {
+        let _ = id;
+        Err(ProviderError::unsupported("hanging up"))
+    }
+
+    /// The request that looks a call up.
+    ///
+    /// # Errors
+    /// [`ProviderErrorKind::Unsupported`].
+    fn lookup(&self, by: Lookup<'_>) -> Result<Request<Bytes>, ProviderError> {
+        let _ = by;
+        Err(ProviderError::unsupported("looking a call up"))
+    }
+
+    /// The call in the reply to a create, a read or a hang-up.
+    ///
+    /// # Errors
+    /// [`ProviderErrorKind::Unreadable`], naming the field.
+    fn read_call(&self, reply: &Reply) -> Result<Call, ProviderError>;
+
+    /// The calls in the reply to a look-up.
+    ///
+    /// # Errors
+    /// [`ProviderErrorKind::Unreadable`] or [`ProviderErrorKind::Unsupported`].
+    fn read_lookup(&self, reply: &Reply) -> Result<Vec<Call>, ProviderError> {
+        let _ = reply;
+        Err(ProviderError::unsupported("looking a call up"))
+    }
+
+    /// What a reply that refuses says.
+    fn read_error(&self, reply: &Reply) -> ProviderError;
+}
+
+/// Why a provider's request could not be made, or what its reply says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProviderErrorKind {
+    /// This provider cannot place what was asked.
+    Input,
+    /// This provider has no such request.
+    Unsupported,
+    /// The reply is not what the contract says.
+    Unreadable,
+    /// The provider refused: bad request.
+    InvalidRequest,
+    /// The provider refused: credentials.
+    Authentication,
+    /// The provider refused: funds.
+    Billing,
+    /// The provider refused: not allowed.
+    Permission,
+    /// The provider knows no such thing.
+    NotFound,
+    /// The idempotency key belongs to another request, or its outcome is open.
+    Idempotency,
+    /// Too fast.
+    RateLimit,
+    /// The provider gave up in time.
+    Timeout,
+    /// The provider failed.
+    Api,
+    /// The provider is overloaded.
+    Overloaded,
+    /// A word of the provider that we do not know; see [`ProviderError::code`].
+    Other,
+}
+
+/// A provider's error, one pointer wide. Its message is the provider's own text with digits of numbers hidden.
+#[derive(Clone)]
+pub struct ProviderError(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ProviderErrorKind,
+    message: Box<str>,
+    code: Option<Box<str>>,
+    field: Option<Box<str>>,
+    request_id: Option<Box<str>>,
+    source: Option<Source>,
+}
+
+impl ProviderError {
+    /// An error with a message; runs of seven and more digits in it are masked.
+    pub fn new(kind: ProviderErrorKind, message: &str) -> Self {
+        let message = mask_numbers(message);
+        Self(Box::new(Inner { kind, message, code: None, field: None, request_id: None, source: None }))
+    }
+
+    /// What this provider has no request for.
+    pub fn unsupported(what: &str) -> Self {
+        Self::new(ProviderErrorKind::Unsupported, &format!("{what} is not supported by this provider"))
+    }
+
+    /// With the provider's own code.
+    #[must_use]
+    pub fn with_code(mut self, code: &str) -> Self {
+        self.0.code = Some(mask_numbers(code));
+        self
+    }
+
+    /// With the field it is about.
+    #[must_use]
+    pub fn with_field(mut self, field: &str) -> Self {
+        self.0.field = Some(mask_numbers(field));
+        self
+    }
+
+    /// With the id by which the provider's support finds the request.
+    #[must_use]
+    pub fn with_request_id(mut self, id: &str) -> Self {
+        self.0.request_id = Some(id.chars().take(128).collect());
+        self
+    }
+
+    /// What it is about.
+    pub fn kind(&self) -> ProviderErrorKind {
+        self.0.kind
+    }
+
+    /// The provider's own code, as it came.
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    /// The field it is about, if one is named.
+    pub fn field(&self) -> Option<&str> {
+        self.0.field.as_deref()
+    }
+
+    /// The provider's id of the request.
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+}
+
+impl From<InputError> for ProviderError {
+    fn from(error: InputError) -> Self {
+        let mut made = Self::new(ProviderErrorKind::Input, &error.to_string()).with_field(error.field());
+        made.0.source = Some(Source::new(error));
+        made
+    }
+}
+
+/// Hides all but the last two digits of every run of seven or more digits, and bounds the text to 512 characters.
+fn mask_numbers(text: &str) -> Box<str> {
+    let bounded: Vec<char> = text.chars().take(512).collect();
+    let mut masked = String::with_capacity(bounded.len());
+    let mut at = 0;
+    while at < bounded.len() {
+        let run = bounded[at..].iter().take_while(|c| c.is_ascii_digit()).count();
+        let hidden = if run >= 7 { run - 2 } else { 0 };
+        masked.extend(std::iter::repeat_n('*', hidden));
+        let end = at + run.max(1);
+        masked.extend(&bounded[at + hidden..end]);
+        at = end;
+    }
+    masked.into()
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if let Some(code) = &self.0.code {
+            write!(f, " ({code})")?;
+        }
+        if let Some(id) = &self.0.request_id {
+            write!(f, " [request {id}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderError")
+            .field("kind", &self.0.kind)
+            .field("message", &self.0.message)
+            .field("code", &self.0.code)
+            .field("field", &self.0.field)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::error::Error for ProviderError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn numbers_in_a_provider_s_text_are_masked() {
+        let error =
+            ProviderError::new(ProviderErrorKind::InvalidRequest, "no route to +14155550123 (code 1234)");
+        assert_eq!(error.to_string(), "no route to +*********23 (code 1234)");
+        assert_eq!(size_of::<ProviderError>(), size_of::<usize>());
+    }
+
+    proptest! {
+        #[test]
+        fn no_run_of_seven_digits_survives(text in "[0-9a-z+ ]{0,600}") {
+            let masked = mask_numbers(&text);
+            let longest = masked.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or(0);
+            prop_assert!(longest < 7 && masked.chars().count() <= 512);
+        }
+    }
+}
