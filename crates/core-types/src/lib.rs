@@ -42,6 +42,8 @@ mod judge;
 #[cfg(feature = "http")]
 mod mac;
 #[cfg(feature = "http")]
+mod origin;
+#[cfg(feature = "http")]
 mod outcome;
 #[cfg(feature = "http")]
 mod reply;
@@ -82,6 +84,7 @@ pub use {
     journal::{AttemptJournal, Claim, JournalError, JournalErrorKind},
     judge::{Judge, StatusOnly, Verdict, class_of_reply, retry_after},
     mac::MacKey,
+    origin::{Origin, is_loopback},
     outcome::{AttemptError, FailureKind, Outcome},
     reply::Reply,
     service::{HttpService, Sign},
@@ -93,7 +96,7 @@ pub use {
     e164::E164,
     money::{Currency, Money},
     provider::{AuthKind, BillingUnit, Lookup, Profile, Provider, ProviderError, ProviderErrorKind},
-    speech::{SpokenText, WebUrl, is_loopback},
+    speech::{SpokenText, WebUrl},
     time::Timestamp,
 };
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use http::Uri;
 
-use crate::InputError;
+use crate::{InputError, is_loopback};
 
 /// A text to speak: 1 to 4096 characters, not blank, no control characters but line breaks and tabs.
 ///
@@ -109,18 +109,6 @@ impl fmt::Debug for WebUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "WebUrl({self})")
     }
-}
-
-/// Whether a host is this machine itself: `localhost`, 127.0.0.0/8 or `[::1]`.
-///
-/// ```
-/// # use trunkline_core_types::is_loopback;
-/// assert!(is_loopback("127.0.0.1") && is_loopback("[::1]") && !is_loopback("127.0.0.1.example.com"));
-/// ```
-pub fn is_loopback(host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
