@@ -1,1 +1,5 @@
 //! Pacing.
+
+mod gcra;
+
+pub use gcra::{Decision, Gcra, Grant};
