@@ -1,0 +1,62 @@
+//! Several signers on one request, the body signature last.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use trunkline_core_types::{BoxFuture, KeyError, Sign};
+
+/// A credential and further signers, run in the order they were added, then the body signature whenever it was added.
+///
+/// The first failure ends the chain, and the request must not be sent. `learn` asks all of them and is true if one of them is.
+#[derive(Debug, Clone)]
+pub struct Signers {
+    headers: Vec<Arc<dyn Sign>>,
+    body: Option<Arc<dyn Sign>>,
+}
+
+impl Signers {
+    /// A chain that begins with this signer; there is none without one, so that no request goes out unsigned by mistake.
+    pub fn new(first: impl Sign) -> Self {
+        Self { headers: vec![Arc::new(first)], body: None }
+    }
+
+    /// Adds a signer after those there are, before the body signature.
+    #[must_use]
+    pub fn and(mut self, next: impl Sign) -> Self {
+        self.headers.push(Arc::new(next));
+        self
+    }
+
+    /// Sets the signer of the body, which always comes last. Default: none.
+    #[must_use]
+    pub fn with_body_signature(mut self, last: impl Sign) -> Self {
+        self.body = Some(Arc::new(last));
+        self
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = &Arc<dyn Sign>> {
+        self.headers.iter().chain(&self.body)
+    }
+}
+
+impl Sign for Signers {
+    fn sign<'a>(
+        &'a self,
+        request: &'a mut Request<Bytes>,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<(), KeyError>> {
+        Box::pin(async move {
+            for signer in self.in_order() {
+                signer.sign(request, deadline).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn learn(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        // Each has to hear of it: any of them may hold the key that was refused.
+        self.in_order().fold(false, |learned, signer| signer.learn(status, headers) | learned)
+    }
+}

@@ -1,0 +1,149 @@
+//! Origin, headers, and what a 401 teaches.
+
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, HOST};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use trunkline_auth_secrets::{BasicSigner, BearerSigner, Signers, StaticKeys, X_SIGNATURE, XSignatureSigner};
+use trunkline_core_types::{KeyErrorKind, KeyProvider, MacKey, Sign};
+
+use crate::support::{Shelf, key, origin, request, soon, static_keys};
+
+const URL: &str = "https://voice.example.com/v1/calls?to=%2B14155550123";
+
+#[tokio::test]
+async fn a_signer_signs_for_its_origin_only() {
+    let basic = StaticKeys::new("canary-2".into()).unwrap().with_id("AC1");
+    let signers: [Box<dyn Sign>; 3] = [
+        Box::new(BearerSigner::new(origin(), static_keys("canary-1"))),
+        Box::new(BasicSigner::new(origin(), Arc::new(basic))),
+        Box::new(XSignatureSigner::new(origin(), static_keys("canary-3"))),
+    ];
+    for signer in &signers {
+        let mut good = request(URL, b"{}");
+        signer.sign(&mut good, soon()).await.unwrap();
+        assert_eq!(good.headers().len(), 1);
+        for url in [
+            "https://voice.example.com.evil.example/v1/calls",
+            "https://voice.example.com@evil.example/v1/calls",
+            "https://user@voice.example.com/v1/calls",
+            "https://voice.example.com:8443/v1/calls",
+            "http://voice.example.com/v1/calls",
+            "http://127.0.0.1/v1/calls",
+            "/v1/calls",
+        ] {
+            let mut other = request(url, b"{}");
+            let error = signer.sign(&mut other, soon()).await.unwrap_err();
+            assert_eq!(error.kind(), KeyErrorKind::WrongOrigin, "{url}");
+            assert!(other.headers().is_empty(), "{url}");
+            assert!(error.to_string().contains("base_url"), "{error}");
+        }
+        assert!(!format!("{signer:?} {good:?}").contains("canary"), "{signer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_header_cannot_carry_the_credential_elsewhere() {
+    let signer = BearerSigner::new(origin(), static_keys("token"));
+    for (host, fits) in [
+        ("voice.example.com", true),
+        ("VOICE.example.com", true),
+        ("voice.example.com:443", true),
+        ("voice.example.com:444", false),
+        ("evil.example", false),
+        ("", false),
+    ] {
+        let mut request = request(URL, b"");
+        request.headers_mut().insert(HOST, HeaderValue::from_static(host));
+        assert_eq!(signer.sign(&mut request, soon()).await.is_ok(), fits, "{host:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_signs_the_body_last_and_replaces_what_was_there() {
+    let chain = Signers::new(BearerSigner::new(origin(), static_keys("token")))
+        .with_body_signature(XSignatureSigner::new(origin(), static_keys("secret")))
+        .and(Appender);
+    let mut request = request(URL, b"body");
+    request.headers_mut().append(X_SIGNATURE, HeaderValue::from_static("stale"));
+    request.headers_mut().append(X_SIGNATURE, HeaderValue::from_static("staler"));
+    request.headers_mut().append(AUTHORIZATION, HeaderValue::from_static("stale"));
+    chain.sign(&mut request, soon()).await.unwrap();
+    let all = |name| request.headers().get_all(name).iter().collect::<Vec<_>>();
+    assert_eq!(all(AUTHORIZATION), ["Bearer token"]);
+    assert_eq!(all(X_SIGNATURE), [MacKey::new(b"secret").x_signature(b"body!").as_str()]);
+}
+
+/// Changes the body, so that an order other than ours shows.
+#[derive(Debug)]
+struct Appender;
+
+impl Sign for Appender {
+    fn sign<'a>(
+        &'a self,
+        request: &'a mut http::Request<bytes::Bytes>,
+        _deadline: std::time::Instant,
+    ) -> trunkline_core_types::BoxFuture<'a, Result<(), trunkline_core_types::KeyError>> {
+        *request.body_mut() = [request.body(), &b"!"[..]].concat().into();
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn a_new_version_is_signed_with_at_once() {
+    let shelf = Shelf::new(key("one", "kv-1"));
+    let signer = BearerSigner::new(origin(), shelf.clone());
+    for (value, version) in [("one", "kv-1"), ("two", "kv-2"), ("one", "kv-3")] {
+        *shelf.now.lock().unwrap() = key(value, version);
+        let mut request = request(URL, b"");
+        signer.sign(&mut request, soon()).await.unwrap();
+        assert_eq!(request.headers()[AUTHORIZATION], format!("Bearer {value}"));
+    }
+}
+
+#[tokio::test]
+async fn a_401_is_learnt_once_for_each_version_and_by_every_signer() {
+    let (token, secret) = (Shelf::new(key("one", "kv-1")), Shelf::new(key("mac", "kv-9")));
+    let chain = Signers::new(BearerSigner::new(origin(), token.clone()))
+        .with_body_signature(XSignatureSigner::new(origin(), secret.clone()));
+    let learn = |status| chain.learn(status, &HeaderMap::new());
+    assert!(!learn(StatusCode::UNAUTHORIZED), "nothing was signed yet");
+
+    chain.sign(&mut request(URL, b""), soon()).await.unwrap();
+    assert!(!learn(StatusCode::FORBIDDEN) && !learn(StatusCode::OK));
+    assert!(learn(StatusCode::UNAUTHORIZED));
+    assert!(!learn(StatusCode::UNAUTHORIZED));
+    assert_eq!(*token.invalidated.lock().unwrap(), ["kv-1"]);
+    assert_eq!(*secret.invalidated.lock().unwrap(), ["kv-9"]);
+
+    *token.now.lock().unwrap() = key("two", "kv-2");
+    chain.sign(&mut request(URL, b""), soon()).await.unwrap();
+    assert!(learn(StatusCode::UNAUTHORIZED));
+    assert!(!learn(StatusCode::UNAUTHORIZED));
+    assert_eq!(*token.invalidated.lock().unwrap(), ["kv-1", "kv-2"]);
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_sent_are_refused_unseen() {
+    let refused: [Box<dyn Sign>; 3] = [
+        Box::new(BearerSigner::new(origin(), static_keys("canary\r\nx-evil: 1"))),
+        Box::new(BearerSigner::new(origin(), static_keys("canary with space"))),
+        Box::new(BasicSigner::new(origin(), static_keys("canary"))),
+    ];
+    for signer in refused {
+        let mut request = request(URL, b"");
+        let error = signer.sign(&mut request, soon()).await.unwrap_err();
+        assert_eq!(error.kind(), KeyErrorKind::Invalid);
+        assert!(request.headers().is_empty() && !format!("{error} {error:?}").contains("canary"), "{error}");
+    }
+    assert!(StaticKeys::new("".into()).is_err());
+}
+
+#[tokio::test]
+async fn a_previous_key_is_handed_on_and_never_signs() {
+    let keys = StaticKeys::new("new".into()).unwrap().with_previous("old".into()).unwrap();
+    assert_eq!(keys.keys(soon()).await.unwrap().previous.unwrap().expose(), "old");
+    let mut request = request(URL, b"");
+    BearerSigner::new(origin(), Arc::new(keys)).sign(&mut request, soon()).await.unwrap();
+    assert_eq!(request.headers()[AUTHORIZATION], "Bearer new");
+}

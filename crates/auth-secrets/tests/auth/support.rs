@@ -1,0 +1,53 @@
+//! What several tests share.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Request;
+use trunkline_auth_secrets::StaticKeys;
+use trunkline_core_types::{BoxFuture, Clock, Key, KeyError, KeyProvider, KeySet, Origin, SystemClock};
+
+pub(crate) fn origin() -> Origin {
+    "https://voice.example.com/v1".parse().unwrap()
+}
+
+pub(crate) fn static_keys(value: &str) -> Arc<StaticKeys> {
+    Arc::new(StaticKeys::new(value.into()).unwrap())
+}
+
+pub(crate) fn request(url: &str, body: &[u8]) -> Request<Bytes> {
+    Request::post(url).body(Bytes::copy_from_slice(body)).unwrap()
+}
+
+pub(crate) fn soon() -> Instant {
+    SystemClock::new().now() + Duration::from_secs(10)
+}
+
+pub(crate) fn key(value: &str, version: &str) -> KeySet {
+    KeySet::single(Key::new(value.into(), version).unwrap())
+}
+
+/// A store whose key is set by hand, and which notes what was invalidated.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    pub(crate) now: Mutex<KeySet>,
+    pub(crate) invalidated: Mutex<Vec<String>>,
+}
+
+impl Shelf {
+    pub(crate) fn new(keys: KeySet) -> Arc<Self> {
+        Arc::new(Self { now: Mutex::new(keys), invalidated: Mutex::default() })
+    }
+}
+
+impl KeyProvider for Shelf {
+    fn keys(&self, _deadline: Instant) -> BoxFuture<'_, Result<KeySet, KeyError>> {
+        let keys = self.now.lock().unwrap().clone();
+        Box::pin(async move { Ok(keys) })
+    }
+
+    fn invalidate(&self, version: &str) {
+        self.invalidated.lock().unwrap().push(version.to_owned());
+    }
+}
