@@ -1,1 +1,45 @@
-//! HTTP client with evidence.
+//! An HTTP/1.1 client that knows whether a request left, and the layers around it: retry, limiter, signer, journal.
+//!
+//! [`HttpClient`] is the leaf. Its attempts drive their own connections, so that giving up is dropping: the socket is reset there and
+//! then, and the bytes written decide whether the request was `Unsent` or `Ambiguous`. The layers implement the same `HttpService`;
+//! whoever composes them decides the order (outermost first: retry, limiter, signer, journal, client).
+//!
+//! This crate never decides what to send, knows no provider, follows no redirect, and repeats a create only with the retry gate's token.
+//!
+//! ```no_run
+//! use std::{sync::Arc, time::Duration};
+//! use bytes::Bytes;
+//! use http::Request;
+//! use trunkline_core_types::{Attempt, Clock, Deadline, HttpService, StatusOnly, SystemClock};
+//! use trunkline_transport::{HttpClient, TransportSettings};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let clock = Arc::new(SystemClock::new());
+//! let origin = "https://voice.example.com".parse()?;
+//! let client = HttpClient::new(origin, TransportSettings::default(), Arc::new(StatusOnly::default()), clock.clone())?;
+//!
+//! let request = Request::get("https://voice.example.com/v1/calls/call_1").body(Bytes::new())?;
+//! let outcome = client.send(Attempt::read(request, Deadline::At(clock.now() + Duration::from_secs(30)))).await;
+//! println!("{}: {:?}", outcome.class, outcome.status());
+//! # Ok(())
+//! # }
+//! ```
+
+mod bounded;
+mod http_client;
+mod journaled;
+mod limiter;
+mod retry;
+mod settings;
+mod signer;
+mod tcp;
+mod wire;
+
+pub use http_client::HttpClient;
+pub use journaled::Journaled;
+pub use limiter::Limiter;
+pub use retry::{Retry, RetrySettings};
+pub use settings::TransportSettings;
+pub use signer::Signer;
+pub use tcp::TcpDial;
+pub use wire::{Dial, Wire};

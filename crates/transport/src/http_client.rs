@@ -1,0 +1,154 @@
+//! The leaf of a stack: an HTTP/1.1 client whose attempts drive their own connections, so that giving up is dropping.
+
+mod connect;
+mod exchange;
+mod io;
+mod pool;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderValue};
+use http::{Request, Uri};
+use trunkline_core_types::{
+    Attempt, AttemptError, BoxFuture, Clock, Deadline, FailureKind, HttpService, InputError, Judge, Origin,
+    Outcome,
+};
+
+use crate::{Dial, TcpDial, TransportSettings};
+use connect::Connector;
+use exchange::Exchange;
+use pool::Pool;
+
+/// Sends attempts to one origin over HTTP/1.1 and tells by the bytes written what is known of each.
+///
+/// The rule: no byte of this connection since it was handed out is `Unsent`, also at a timeout; any byte is `Ambiguous` until a head
+/// arrives; a 2xx head is `Accepted`. After a verdict nothing of the attempt leaves: the socket is reset. Redirects are not followed,
+/// nothing is repeated, no task is spawned.
+pub struct HttpClient {
+    connector: Connector,
+    pool: Pool,
+    judge: Arc<dyn Judge>,
+    clock: Arc<dyn Clock>,
+    settings: TransportSettings,
+    host: HeaderValue,
+}
+
+impl HttpClient {
+    /// A client of `origin` over TCP, and TLS where the origin asks for it. `judge` knows the provider's documented refusals.
+    ///
+    /// # Errors
+    /// [`InputError`] naming the setting that cannot work.
+    pub fn new(
+        origin: Origin,
+        settings: TransportSettings,
+        judge: Arc<dyn Judge>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, InputError> {
+        Self::with_dial(origin, settings, judge, clock, Arc::new(TcpDial::new()))
+    }
+
+    /// The same over a dialler of the caller's.
+    ///
+    /// # Errors
+    /// [`InputError`] naming the setting that cannot work.
+    pub fn with_dial(
+        origin: Origin,
+        settings: TransportSettings,
+        judge: Arc<dyn Judge>,
+        clock: Arc<dyn Clock>,
+        dial: Arc<dyn Dial>,
+    ) -> Result<Self, InputError> {
+        settings.check()?;
+        let host = HeaderValue::from_str(&origin.authority()).map_err(|_| {
+            InputError::new("base_url", "the host cannot be written in a header; use its ASCII form")
+        })?;
+        let connector = Connector::new(origin, dial, &settings)?;
+        let pool = Pool::new(settings.max_idle, settings.idle_timeout);
+        Ok(Self { connector, pool, judge, clock, settings, host })
+    }
+
+    async fn attempt(&self, mut attempt: Attempt) -> Outcome {
+        let request = match self.prepare(attempt.take_request()) {
+            Ok(request) => request,
+            Err(error) => return Outcome::unsent(error),
+        };
+        let ends_by = attempt.deadline().ends_by();
+        let (live, reused) = match self.pool.take(self.clock.now()) {
+            Some(live) => (live, true),
+            None => match self.connect(ends_by).await {
+                Ok(live) => (live, false),
+                Err(error) => return Outcome::unsent(error),
+            },
+        };
+        let now = self.clock.now();
+        if let Some(refusal) = too_late(&attempt, now) {
+            self.pool.put(live, now);
+            return Outcome::unsent(refusal);
+        }
+        let exchange = Exchange {
+            judge: &*self.judge,
+            clock: &*self.clock,
+            settings: &self.settings,
+            operation: attempt.operation(),
+            ends_by,
+            reused,
+        };
+        let (outcome, live) = exchange.run(live, request, attempt.evidence()).await;
+        if let Some(live) = live {
+            self.pool.put(live, self.clock.now());
+        }
+        outcome
+    }
+
+    async fn connect(&self, ends_by: std::time::Instant) -> Result<pool::Live, AttemptError> {
+        let until = ends_by.min(self.clock.now() + self.settings.connect_timeout);
+        self.connector.connect(&*self.clock, until).await
+    }
+
+    /// Turns an absolute URL into origin form with a `Host` header, as HTTP/1.1 sends it.
+    fn prepare(&self, mut request: Request<Bytes>) -> Result<Request<Bytes>, AttemptError> {
+        if !self.connector.origin().serves(request.uri()) {
+            let message = "the URL goes to another origin than this client's; nothing was sent";
+            return Err(AttemptError::new(FailureKind::Request, message));
+        }
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
+        request.headers_mut().insert(HOST, self.host.clone());
+        Ok(request)
+    }
+}
+
+fn too_late(attempt: &Attempt, now: std::time::Instant) -> Option<AttemptError> {
+    if attempt.start_by().is_some_and(|start_by| now > start_by) {
+        let message = "the permit was older than its tolerance before the first byte; a new one is needed";
+        return Some(AttemptError::new(FailureKind::LatePermit, message));
+    }
+    let ended = matches!(attempt.deadline(), Deadline::At(at) if now >= at);
+    ended.then(|| AttemptError::new(FailureKind::Timeout, "the deadline passed before the first byte"))
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl HttpService for HttpClient {
+    fn send(&self, attempt: Attempt) -> BoxFuture<'_, Outcome> {
+        Box::pin(self.attempt(attempt))
+    }
+
+    fn warm<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if self.pool.has_fresh(self.clock.now()) {
+                return;
+            }
+            if let Ok(live) = self.connect(attempt.wait_until()).await {
+                self.pool.put(live, self.clock.now());
+            }
+        })
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").field("origin", self.connector.origin()).finish_non_exhaustive()
+    }
+}

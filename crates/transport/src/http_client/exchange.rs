@@ -1,0 +1,269 @@
+//! One request and its reply over one live connection, and the evidence of both.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use trunkline_core_types::{
+    AttemptError, BoxFuture, Class, Clock, Evidence, FailureKind, Judge, Operation, Outcome, Reply,
+    class_of_reply,
+};
+
+use super::pool::Live;
+use crate::TransportSettings;
+
+pub(super) struct Exchange<'a> {
+    pub(super) judge: &'a dyn Judge,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) settings: &'a TransportSettings,
+    pub(super) operation: Operation,
+    pub(super) ends_by: Instant,
+    pub(super) reused: bool,
+}
+
+impl Exchange<'_> {
+    /// Sends and receives. Gives the connection back where another request may follow on it.
+    pub(super) async fn run(
+        self,
+        live: Live,
+        request: Request<Bytes>,
+        evidence: &Evidence,
+    ) -> (Outcome, Option<Live>) {
+        let mut held = Held::new(live, evidence);
+        let mut timer = Timer::new(self.clock, self.ends_by, self.settings.read_timeout);
+        let response = match self.head(&mut held, &mut timer, request).await {
+            Ok(response) => response,
+            Err(error) => return (self.without_head(held, error), None),
+        };
+        if response.status().is_success() {
+            held.accepted();
+        }
+        timer.restart();
+        let (head, body) = response.into_parts();
+        let (body, failure) = read_body(&mut held, &mut timer, body, self.settings.max_reply).await;
+        let verdict = self.judge.judge(self.operation, head.status, &head.headers, &body);
+        let (class, wait) = class_of_reply(head.status, verdict);
+        let live = held.settle(class, failure.is_none());
+        let result = match failure {
+            None => Ok(Reply::new(Response::from_parts(head, body))),
+            Some(error) => Err(error.with_status(head.status)),
+        };
+        (Outcome::new(class, result).after(wait), live)
+    }
+
+    async fn head(
+        &self,
+        held: &mut Held<'_>,
+        timer: &mut Timer<'_>,
+        request: Request<Bytes>,
+    ) -> Result<Response<Incoming>, AttemptError> {
+        let Some(live) = &mut held.live else { return Err(broken()) };
+        let mut response = pin!(live.sender.send_request(request.map(Into::into)));
+        poll_fn(|cx| {
+            let ended = live.poll_ended(cx);
+            if let Poll::Ready(done) = response.as_mut().poll(cx) {
+                return Poll::Ready(done.map_err(from_hyper));
+            }
+            if ended {
+                return Poll::Ready(Err(broken()));
+            }
+            timer.poll(cx).map(|()| Err(AttemptError::new(FailureKind::Timeout, "no reply in time")))
+        })
+        .await
+    }
+
+    /// No head came: the bytes that the connection wrote decide.
+    fn without_head(&self, mut held: Held<'_>, error: AttemptError) -> Outcome {
+        let class = held.give_up();
+        let stale = class == Class::Unsent && self.reused && error.kind() == FailureKind::Connection;
+        let error = match stale {
+            true => AttemptError::new(
+                FailureKind::StaleConnection,
+                "the server had closed the pooled connection; nothing was sent",
+            )
+            .with_source(error),
+            false => error,
+        };
+        Outcome::new(class, Err(error))
+    }
+}
+
+/// The body, or what came of it before it failed.
+async fn read_body(
+    held: &mut Held<'_>,
+    timer: &mut Timer<'_>,
+    body: Incoming,
+    max: usize,
+) -> (Bytes, Option<AttemptError>) {
+    let mut reading = Reading { body, first: Bytes::new(), rest: BytesMut::new(), max };
+    let Some(live) = &mut held.live else { return (Bytes::new(), Some(broken())) };
+    let failure = poll_fn(|cx| {
+        loop {
+            let mut step = reading.poll(cx);
+            let mut ended = live.ended;
+            if step.is_pending() {
+                ended = live.poll_ended(cx);
+                // The connection may just have brought what the body waits for, and that wake is spent.
+                step = reading.poll(cx);
+            }
+            match step {
+                Poll::Ready(Step::Data) => timer.restart(),
+                Poll::Ready(Step::End(failure)) => return Poll::Ready(failure),
+                Poll::Pending if ended => return Poll::Ready(Some(truncated())),
+                Poll::Pending => {
+                    let late = || {
+                        Some(AttemptError::new(FailureKind::Timeout, "the reply's body did not end in time"))
+                    };
+                    return timer.poll(cx).map(|()| late());
+                }
+            }
+        }
+    })
+    .await;
+    (reading.collected(), failure)
+}
+
+struct Reading {
+    body: Incoming,
+    /// Most replies are one frame and are not copied.
+    first: Bytes,
+    rest: BytesMut,
+    max: usize,
+}
+
+enum Step {
+    Data,
+    End(Option<AttemptError>),
+}
+
+impl Reading {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            None => return Poll::Ready(Step::End(None)),
+            Some(Err(error)) => return Poll::Ready(Step::End(Some(truncated().with_source(error)))),
+            Some(Ok(frame)) => frame,
+        };
+        let Ok(data) = frame.into_data() else { return Poll::Ready(Step::Data) };
+        if self.first.len() + self.rest.len() + data.len() > self.max {
+            let message = format!("the reply's body is above {} bytes (max_reply)", self.max);
+            return Poll::Ready(Step::End(Some(AttemptError::new(FailureKind::ReplyTooLarge, message))));
+        }
+        if self.first.is_empty() {
+            self.first = data;
+        } else {
+            self.rest.extend_from_slice(&data);
+        }
+        Poll::Ready(Step::Data)
+    }
+
+    fn collected(self) -> Bytes {
+        if self.rest.is_empty() {
+            return self.first;
+        }
+        let mut whole = BytesMut::with_capacity(self.first.len() + self.rest.len());
+        whole.extend_from_slice(&self.first);
+        whole.extend_from_slice(&self.rest);
+        whole.freeze()
+    }
+}
+
+/// Owns the connection while bytes of the attempt may leave. Its drop closes the socket first and reports then, so that nothing leaves
+/// after the report.
+struct Held<'a> {
+    live: Option<Live>,
+    evidence: &'a Evidence,
+    base: u64,
+    accepted: bool,
+}
+
+impl<'a> Held<'a> {
+    fn new(live: Live, evidence: &'a Evidence) -> Self {
+        let base = live.written.get();
+        evidence.live();
+        Self { live: Some(live), evidence, base, accepted: false }
+    }
+
+    /// A 2xx head came: final, whatever happens to the rest.
+    fn accepted(&mut self) {
+        self.accepted = true;
+        self.evidence.settle(Class::Accepted);
+    }
+
+    /// The reply decided. The connection is given back if the reply was complete.
+    fn settle(mut self, class: Class, complete: bool) -> Option<Live> {
+        let live = self.live.take();
+        let kept = if complete {
+            live
+        } else {
+            live.and_then(|live| {
+                live.abort();
+                None
+            })
+        };
+        self.evidence.settle(class);
+        kept
+    }
+
+    fn give_up(&mut self) -> Class {
+        let Some(live) = self.live.take() else { return self.evidence.class() };
+        let written = live.abort();
+        let class = match (self.accepted, written == self.base) {
+            (true, _) => Class::Accepted,
+            (false, true) => Class::Unsent,
+            (false, false) => Class::Ambiguous,
+        };
+        self.evidence.settle(class);
+        class
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+/// The attempt's one timer: the earliest of the read time and the deadline, armed only once something waits.
+struct Timer<'a> {
+    clock: &'a dyn Clock,
+    ends_by: Instant,
+    read_timeout: std::time::Duration,
+    armed: Option<BoxFuture<'static, ()>>,
+}
+
+impl<'a> Timer<'a> {
+    fn new(clock: &'a dyn Clock, ends_by: Instant, read_timeout: std::time::Duration) -> Self {
+        Self { clock, ends_by, read_timeout, armed: None }
+    }
+
+    fn restart(&mut self) {
+        self.armed = None;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.armed.get_or_insert_with(|| {
+            self.clock.sleep_until(self.ends_by.min(self.clock.now() + self.read_timeout))
+        });
+        timer.as_mut().poll(cx)
+    }
+}
+
+fn from_hyper(error: hyper::Error) -> AttemptError {
+    let (kind, message) = match error.is_parse() {
+        true => (FailureKind::Protocol, "the reply is not HTTP/1.1, or its head is above max_head"),
+        false => (FailureKind::Connection, "the connection broke before a reply"),
+    };
+    AttemptError::new(kind, message).with_source(error)
+}
+
+fn broken() -> AttemptError {
+    AttemptError::new(FailureKind::Connection, "the connection broke before a reply")
+}
+
+fn truncated() -> AttemptError {
+    AttemptError::new(FailureKind::Truncated, "the reply's body ended early")
+}

@@ -1,0 +1,105 @@
+//! The journal layer: an attempt is noted before its first byte and after its end, also when it is dropped.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use trunkline_core_types::{
+    Attempt, AttemptError, AttemptJournal, BoxFuture, Class, Clock, Evidence, Fact, FailureKind, HttpService,
+    Intent, JournalError, Observer, Outcome, Scope,
+};
+
+use crate::bounded::bounded;
+
+/// Notes every attempt that has an intent. What cannot be noted is not sent.
+#[derive(Debug)]
+pub struct Journaled {
+    inner: Arc<dyn HttpService>,
+    journal: Arc<dyn AttemptJournal>,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+}
+
+impl Journaled {
+    /// A journal layer around `inner`.
+    pub fn new(
+        inner: Arc<dyn HttpService>,
+        journal: Arc<dyn AttemptJournal>,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self { inner, journal, clock, observer }
+    }
+
+    async fn noted(&self, attempt: Attempt, intent: Arc<Intent>) -> Outcome {
+        let number = attempt.number();
+        // Armed before the note: a begin that is dropped or runs out of time may have been kept.
+        let mut note =
+            Note { layer: self, intent, number, evidence: attempt.evidence().clone(), ended: false };
+        let until = attempt.deadline().ends_by();
+        match bounded(&*self.clock, until, self.journal.begin(&note.intent, number)).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return note.refused(Some(error)),
+            None => return note.refused(None),
+        }
+        let outcome = self.inner.send(attempt).await;
+        note.end(outcome.class, kept(&outcome));
+        outcome
+    }
+}
+
+/// The reply that `place` gives again for a settled key.
+fn kept(outcome: &Outcome) -> Option<Bytes> {
+    match (outcome.class, &outcome.result) {
+        (Class::Accepted | Class::Rejected(Scope::Call), Ok(reply)) => Some(reply.to_record()),
+        _ => None,
+    }
+}
+
+struct Note<'a> {
+    layer: &'a Journaled,
+    intent: Arc<Intent>,
+    number: u32,
+    evidence: Evidence,
+    ended: bool,
+}
+
+impl Note<'_> {
+    fn end(&mut self, class: Class, reply: Option<Bytes>) {
+        self.ended = true;
+        if self.layer.journal.end(&self.intent.key, self.number, class, reply).is_err() {
+            self.layer.observer.saw(Fact::JournalFailed { step: "end" });
+        }
+    }
+
+    fn refused(mut self, error: Option<JournalError>) -> Outcome {
+        self.layer.observer.saw(Fact::JournalFailed { step: "begin" });
+        self.ended = true;
+        // Best effort: the begin may have been kept although it failed.
+        let _ = self.layer.journal.end(&self.intent.key, self.number, Class::Unsent, None);
+        let message = "the attempt could not be noted, so it was not sent; see the cause";
+        let made = AttemptError::new(FailureKind::Journal, message);
+        Outcome::unsent(error.map_or(made.clone(), |error| made.with_source(error)))
+    }
+}
+
+impl Drop for Note<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(self.evidence.class(), None);
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl HttpService for Journaled {
+    fn send(&self, attempt: Attempt) -> BoxFuture<'_, Outcome> {
+        match attempt.intent().cloned() {
+            Some(intent) => Box::pin(self.noted(attempt, intent)),
+            None => self.inner.send(attempt),
+        }
+    }
+
+    fn warm<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, ()> {
+        self.inner.warm(attempt)
+    }
+}

@@ -1,0 +1,86 @@
+//! Settings of the HTTP client, with the values they start from.
+
+use std::time::Duration;
+
+use trunkline_core_types::InputError;
+
+/// Times, bounds and trust of one client. Plain data; [`Default`] gives the values named here.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct TransportSettings {
+    /// Name look-up, connect and TLS handshake together. Default 3 s. Too small makes `Unsent` on slow networks, which is harmless.
+    pub connect_timeout: Duration,
+    /// From the last byte sent, or received, to the next one received. Default 10 s. Too small makes unknown outcomes of calls that were
+    /// placed.
+    pub read_timeout: Duration,
+    /// An operation with all its waits and repeats, where the caller sets no deadline. Default 30 s.
+    pub total_timeout: Duration,
+    /// Idle connections kept. Default 100. It is no cap on connections: the limiter's in-flight cap is.
+    pub max_idle: usize,
+    /// How long a connection is kept idle; must be below the server's own time, or creates become ambiguous. Default 15 s.
+    pub idle_timeout: Duration,
+    /// The longest reply body, in bytes. Default 1 MiB. A longer one is an error; its class is what the head says.
+    pub max_reply: usize,
+    /// The longest reply head, in bytes. Default 64 KiB; at least 8 KiB.
+    pub max_head: usize,
+    /// Certificates (PEM) trusted beside the machine's own. Default none.
+    pub extra_roots: Vec<u8>,
+}
+
+impl Default for TransportSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            read_timeout: Duration::from_secs(10),
+            total_timeout: Duration::from_secs(30),
+            max_idle: 100,
+            idle_timeout: Duration::from_secs(15),
+            max_reply: 1 << 20,
+            max_head: 64 << 10,
+            extra_roots: Vec::new(),
+        }
+    }
+}
+
+impl TransportSettings {
+    /// Checks that every value can work.
+    ///
+    /// # Errors
+    /// [`InputError`] naming the setting.
+    pub fn check(&self) -> Result<(), InputError> {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let times = [
+            ("connect_timeout", self.connect_timeout),
+            ("read_timeout", self.read_timeout),
+            ("total_timeout", self.total_timeout),
+            ("idle_timeout", self.idle_timeout),
+        ];
+        for (field, time) in times {
+            if time.is_zero() || time > DAY {
+                return Err(InputError::new(
+                    field,
+                    format!("must be above zero and at most a day; got {time:?}"),
+                ));
+            }
+        }
+        if self.max_head < 8 << 10 {
+            return Err(InputError::new("max_head", "must be at least 8 KiB"));
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for TransportSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TransportSettings")
+            .field("connect_timeout", &self.connect_timeout)
+            .field("read_timeout", &self.read_timeout)
+            .field("total_timeout", &self.total_timeout)
+            .field("max_idle", &self.max_idle)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("max_reply", &self.max_reply)
+            .field("max_head", &self.max_head)
+            .field("extra_roots", &format_args!("{} bytes", self.extra_roots.len()))
+            .finish()
+    }
+}

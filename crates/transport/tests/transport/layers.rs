@@ -1,0 +1,418 @@
+//! Each layer over a scripted one below it, in virtual time.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use trunkline_core_types::{
+    Ask, Attempt, AttemptError, AttemptJournal, BoxFuture, Claim, Class, Clock, Deadline, Denied, DeniedKind,
+    Entropy, Evidence, FailureKind, HttpService, Idempotency, IdempotencyKey, Intent, JournalError,
+    JournalErrorKind, KeyError, KeyErrorKind, Lane, Outcome, Pacer, Permit, Reply, Scope, Sign, Signal, Slot,
+    Unobserved, VirtualClock,
+};
+use trunkline_transport::{Journaled, Limiter, Retry, RetrySettings, Signer};
+
+use crate::scripted::{URL, create, request};
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+fn note(log: &Log, entry: impl Into<String>) {
+    log.lock().unwrap().push(entry.into());
+}
+
+fn entries(log: &Log) -> Vec<String> {
+    std::mem::take(&mut log.lock().unwrap())
+}
+
+/// Ends attempts as told; once the list is empty it hangs as if a byte had left.
+#[derive(Debug, Default)]
+struct Below {
+    outcomes: Mutex<VecDeque<Outcome>>,
+    seen: Mutex<Vec<(u32, Instant)>>,
+    log: Log,
+}
+
+impl Below {
+    fn new(outcomes: impl IntoIterator<Item = Outcome>) -> Arc<Self> {
+        Arc::new(Self { outcomes: Mutex::new(outcomes.into_iter().collect()), ..Self::default() })
+    }
+
+    fn times(&self) -> Vec<Instant> {
+        self.seen.lock().unwrap().iter().map(|(_, at)| *at).collect()
+    }
+}
+
+impl HttpService for Below {
+    fn send(&self, attempt: Attempt) -> BoxFuture<'_, Outcome> {
+        self.seen.lock().unwrap().push((attempt.number(), VirtualClock::new().now()));
+        note(&self.log, format!("send {}", attempt.number()));
+        let evidence: Evidence = attempt.evidence().clone();
+        let next = self.outcomes.lock().unwrap().pop_front();
+        Box::pin(async move {
+            let Some(outcome) = next else {
+                evidence.live();
+                return std::future::pending().await;
+            };
+            evidence.settle(outcome.class);
+            outcome
+        })
+    }
+
+    fn warm<'a>(&'a self, _: &'a Attempt) -> BoxFuture<'a, ()> {
+        note(&self.log, "warm");
+        Box::pin(async {})
+    }
+}
+
+fn reply(class: Class, status: u16) -> Outcome {
+    let mut response = Response::new(Bytes::from_static(b"body"));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    Outcome::new(class, Ok(Reply::new(response)))
+}
+
+fn failure(class: Class, kind: FailureKind) -> Outcome {
+    Outcome::new(class, Err(AttemptError::new(kind, "scripted")))
+}
+
+/// Draws the longest pause there is.
+#[derive(Debug)]
+struct Longest;
+
+impl Entropy for Longest {
+    fn next(&self) -> u64 {
+        u64::MAX
+    }
+}
+
+fn clock() -> Arc<VirtualClock> {
+    Arc::new(VirtualClock::new())
+}
+
+fn retry(below: &Arc<Below>) -> Retry {
+    let observer = Arc::new(Unobserved::default());
+    Retry::new(below.clone(), RetrySettings::default(), clock(), Arc::new(Longest), observer)
+}
+
+fn keyed(idempotency: Idempotency) -> Attempt {
+    let plain = create();
+    let intent = plain.intent().unwrap().clone();
+    Attempt::create(request(URL), intent, idempotency, plain.deadline())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_without_a_verdict_is_not_repeated() {
+    let below = Below::new([failure(Class::Ambiguous, FailureKind::Timeout), reply(Class::Accepted, 201)]);
+    let outcome = retry(&below).send(create()).await;
+    assert_eq!((outcome.class, outcome.tries, below.times().len()), (Class::Ambiguous, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_an_honoured_key_it_is_and_the_fold_is_reported() {
+    let key = Idempotency::Key { window: Duration::from_secs(3600) };
+    let below = Below::new([failure(Class::Ambiguous, FailureKind::Timeout), reply(Class::Accepted, 201)]);
+    let outcome = retry(&below).send(keyed(key)).await;
+    assert_eq!((outcome.class, outcome.tries), (Class::Accepted, 2));
+
+    let below = Below::new([
+        failure(Class::Ambiguous, FailureKind::Timeout),
+        reply(Class::Rejected(Scope::Call), 400),
+    ]);
+    let outcome = retry(&below).send(keyed(key)).await;
+    assert_eq!((outcome.class, outcome.tries, below.times().len()), (Class::Ambiguous, 2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_follow_the_preset_and_a_wait_that_was_asked_for_is_kept() {
+    let refused = || failure(Class::Unsent, FailureKind::Connect);
+    let below = Below::new([refused(), refused(), refused(), reply(Class::Accepted, 201)]);
+    let outcome = retry(&below).send(create()).await;
+    assert_eq!((outcome.class, outcome.tries), (Class::Unsent, 3));
+    let times = below.times();
+    let gaps: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
+    assert!(
+        (1999..=2001).contains(&gaps[0]) && (3999..=4001).contains(&gaps[1]) && gaps.len() == 2,
+        "{gaps:?}"
+    );
+
+    let asked = reply(Class::Deferred, 429).after(Some(Duration::from_secs(7)));
+    let below = Below::new([asked, reply(Class::Accepted, 201)]);
+    assert_eq!(retry(&below).send(create()).await.class, Class::Accepted);
+    let times = below.times();
+    assert_eq!((times[1] - times[0]).as_secs(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_repeat_starts_after_the_deadline() {
+    let asked = reply(Class::Deferred, 429).after(Some(Duration::from_secs(30)));
+    let below = Below::new([asked, reply(Class::Accepted, 201)]);
+    let outcome = retry(&below).send(create()).await;
+    assert_eq!((outcome.class, below.times().len()), (Class::Deferred, 1));
+    assert_eq!(outcome.wait, Some(Duration::from_secs(30)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_connections_and_late_permits_cost_no_try_twice_in_a_row() {
+    for kind in [FailureKind::StaleConnection, FailureKind::LatePermit] {
+        let failed = || failure(Class::Unsent, kind);
+        let below = Below::new([failed(), failed(), reply(Class::Accepted, 201)]);
+        let started = clock().now();
+        let outcome = retry(&below).send(create()).await;
+        assert_eq!((outcome.class, outcome.tries, clock().now()), (Class::Accepted, 1, started), "{kind:?}");
+
+        let below = Below::new((0..99).map(|_| failed()));
+        let outcome = retry(&below).send(create()).await;
+        assert_eq!((outcome.class, outcome.tries, below.times().len()), (Class::Unsent, 3, 9), "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_our_own_side_refused_for_good_is_not_repeated() {
+    let denied = |kind| FailureKind::Denied(kind);
+    for kind in [
+        FailureKind::Request,
+        FailureKind::Journal,
+        FailureKind::Key(KeyErrorKind::Denied),
+        denied(DeniedKind::Deadline),
+        denied(DeniedKind::Never),
+        denied(DeniedKind::Closed),
+    ] {
+        let below = Below::new([failure(Class::Unsent, kind), reply(Class::Accepted, 201)]);
+        let outcome = retry(&below).send(create()).await;
+        assert_eq!((outcome.class, below.times().len()), (Class::Unsent, 1), "{kind:?}");
+    }
+}
+
+#[derive(Debug)]
+struct Gatekeeper {
+    log: Log,
+    deny: Option<Denied>,
+}
+
+#[derive(Debug)]
+struct LoggedSlot(Log);
+
+impl Slot for LoggedSlot {
+    fn spent(self: Box<Self>) {
+        note(&self.0, "spent");
+    }
+    fn given_back(self: Box<Self>) {
+        note(&self.0, "given back");
+    }
+}
+
+impl Pacer for Gatekeeper {
+    fn acquire(&self, ask: Ask) -> BoxFuture<'_, Result<Permit, Denied>> {
+        note(&self.log, format!("ask {:?}", ask.lane));
+        let slot = Box::new(LoggedSlot(self.log.clone()));
+        let start_by = VirtualClock::new().now() + Duration::from_millis(50);
+        let answer = self.deny.map_or_else(|| Ok(Permit::new(start_by, Some(slot))), Err);
+        Box::pin(async { answer })
+    }
+
+    fn feedback(&self, signal: Signal) {
+        note(&self.log, format!("{signal:?}"));
+    }
+}
+
+fn limiter(below: &Arc<Below>, deny: Option<Denied>) -> Limiter {
+    let pacer = Arc::new(Gatekeeper { log: below.log.clone(), deny });
+    Limiter::new(below.clone(), pacer, clock(), Arc::new(Unobserved::default()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_is_warmed_then_permitted_then_sent() {
+    for (outcome, end) in [
+        (reply(Class::Accepted, 201), "spent"),
+        (failure(Class::Ambiguous, FailureKind::Timeout), "spent"),
+        (failure(Class::Unsent, FailureKind::Connect), "given back"),
+    ] {
+        let below = Below::new([outcome]);
+        limiter(&below, None).send(create().in_lane(Lane::Bulk)).await;
+        assert_eq!(entries(&below.log), ["warm", "ask Bulk", "send 1", end]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_is_fed_back_and_reads_are_not_paced() {
+    let below = Below::new([
+        reply(Class::Deferred, 429).after(Some(Duration::from_secs(3))),
+        reply(Class::Accepted, 200),
+    ]);
+    let limiter = limiter(&below, None);
+    limiter.send(create()).await;
+    assert_eq!(entries(&below.log).last().unwrap(), "Throttled { pause: 3s }");
+    limiter.send(Attempt::read(request(URL), create().deadline())).await;
+    assert_eq!(entries(&below.log), ["send 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_unsent_with_its_wait() {
+    let denied = Denied { kind: DeniedKind::Full, wait: Some(Duration::from_secs(5)) };
+    let below = Below::new([]);
+    let outcome = limiter(&below, Some(denied)).send(create()).await;
+    assert_eq!((outcome.class, outcome.wait), (Class::Unsent, denied.wait));
+    assert_eq!(outcome.result.unwrap_err().kind(), FailureKind::Denied(DeniedKind::Full));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_attempt_spends_its_permit_only_if_a_byte_may_have_left() {
+    let below = Below::new([]);
+    let limiter = limiter(&below, None);
+    let mut future = limiter.send(create());
+    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(future);
+    assert_eq!(entries(&below.log).last().unwrap(), "spent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bulk_deadline_runs_from_the_first_permit() {
+    let now = clock().now();
+    let intent = create().intent().unwrap().clone();
+    let deadline =
+        Deadline::AfterPermit { wait_until: now + Duration::from_secs(600), then: Duration::from_secs(9) };
+    let attempt = Attempt::create(request(URL), intent, Idempotency::No, deadline);
+    let evidence = attempt.evidence().clone();
+    let below = Below::new([reply(Class::Accepted, 201)]);
+    limiter(&below, None).send(attempt).await;
+    assert_eq!(evidence.permitted(), Some(now));
+}
+
+#[derive(Debug, Default)]
+struct Pen {
+    fails: Option<KeyErrorKind>,
+    learns: Mutex<u32>,
+}
+
+impl Sign for Pen {
+    fn sign<'a>(
+        &'a self,
+        request: &'a mut Request<Bytes>,
+        _: Instant,
+    ) -> BoxFuture<'a, Result<(), KeyError>> {
+        let failed = self.fails.map(|kind| KeyError::new(kind, "scripted"));
+        request.headers_mut().insert("authorization", "signed".parse().unwrap());
+        Box::pin(async { failed.map_or(Ok(()), Err) })
+    }
+
+    fn learn(&self, status: StatusCode, _: &HeaderMap) -> bool {
+        let mut learned = self.learns.lock().unwrap();
+        *learned += u32::from(status == StatusCode::UNAUTHORIZED);
+        status == StatusCode::UNAUTHORIZED && *learned == 1
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_401_is_deferred_once_per_key() {
+    let refused = || reply(Class::Rejected(Scope::Account), 401);
+    let below = Below::new([refused(), refused()]);
+    let signer = Signer::new(below, Arc::new(Pen::default()));
+    let attempt = create();
+    let evidence = attempt.evidence().clone();
+    let first = signer.send(attempt).await;
+    assert_eq!(
+        (first.class, first.wait, evidence.class()),
+        (Class::Deferred, Some(Duration::ZERO), Class::Deferred)
+    );
+    assert_eq!(signer.send(create()).await.class, Class::Rejected(Scope::Account));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_key_nothing_is_sent() {
+    let below = Below::new([]);
+    let pen = Pen { fails: Some(KeyErrorKind::Unavailable), ..Pen::default() };
+    let outcome = Signer::new(below.clone(), Arc::new(pen)).send(create()).await;
+    assert_eq!(outcome.result.unwrap_err().kind(), FailureKind::Key(KeyErrorKind::Unavailable));
+    assert!(entries(&below.log).is_empty());
+}
+
+#[derive(Debug)]
+struct Notebook {
+    log: Log,
+    begin: Result<(), JournalErrorKind>,
+    slow: Duration,
+}
+
+impl AttemptJournal for Notebook {
+    fn claim<'a>(&'a self, _: &'a Arc<Intent>) -> BoxFuture<'a, Result<Claim, JournalError>> {
+        Box::pin(async { Ok(Claim::Go) })
+    }
+
+    fn begin<'a>(&'a self, _: &'a Arc<Intent>, number: u32) -> BoxFuture<'a, Result<(), JournalError>> {
+        Box::pin(async move {
+            let clock = VirtualClock::new();
+            clock.sleep_until(clock.now() + self.slow).await;
+            note(&self.log, format!("begin {number}"));
+            self.begin.map_err(|kind| JournalError::new(kind, "scripted"))
+        })
+    }
+
+    fn end(
+        &self,
+        _: &IdempotencyKey,
+        number: u32,
+        class: Class,
+        reply: Option<Bytes>,
+    ) -> Result<(), JournalError> {
+        note(&self.log, format!("end {number} {class} {}", reply.is_some()));
+        Ok(())
+    }
+
+    fn settle(&self, _: &IdempotencyKey, _: Class, _: Option<Bytes>) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn open_calls<'a>(
+        &'a self,
+        _: std::time::SystemTime,
+        _: Option<&'a IdempotencyKey>,
+        _: usize,
+    ) -> BoxFuture<'a, Result<Vec<Arc<Intent>>, JournalError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+fn journaled(below: &Arc<Below>, begin: Result<(), JournalErrorKind>, slow: Duration) -> Journaled {
+    let journal = Arc::new(Notebook { log: below.log.clone(), begin, slow });
+    Journaled::new(below.clone(), journal, clock(), Arc::new(Unobserved::default()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_is_noted_before_and_after() {
+    let below = Below::new([reply(Class::Accepted, 201), failure(Class::Ambiguous, FailureKind::Timeout)]);
+    let layer = journaled(&below, Ok(()), Duration::ZERO);
+    layer.send(create()).await;
+    assert_eq!(entries(&below.log), ["begin 1", "send 1", "end 1 accepted true"]);
+    layer.send(create()).await;
+    assert_eq!(entries(&below.log), ["begin 1", "send 1", "end 1 ambiguous false"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_noted_is_not_sent() {
+    let below = Below::new([]);
+    let outcome = journaled(&below, Err(JournalErrorKind::Store), Duration::ZERO).send(create()).await;
+    assert_eq!((outcome.class, outcome.result.unwrap_err().kind()), (Class::Unsent, FailureKind::Journal));
+    assert_eq!(entries(&below.log), ["begin 1", "end 1 unsent false"]);
+    let outcome = journaled(&below, Ok(()), Duration::from_secs(60)).send(create()).await;
+    assert_eq!(outcome.result.unwrap_err().kind(), FailureKind::Journal);
+    assert_eq!(entries(&below.log), ["end 1 unsent false"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_attempt_is_noted_too() {
+    let below = Below::new([]);
+    let layer = journaled(&below, Ok(()), Duration::ZERO);
+    {
+        let mut future = layer.send(create());
+        let clock = clock();
+        let mut first = clock.sleep_until(clock.now() + Duration::from_millis(5));
+        std::future::poll_fn(|cx| {
+            assert!(future.as_mut().poll(cx).is_pending());
+            first.as_mut().poll(cx)
+        })
+        .await;
+    }
+    assert_eq!(entries(&below.log), ["begin 1", "send 1", "end 1 ambiguous false"]);
+}

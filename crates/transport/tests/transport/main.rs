@@ -1,0 +1,9 @@
+//! Behaviour of the client and its layers, against scripted IO, loopback peers and scripted layers.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
+
+mod evidence;
+mod layers;
+mod loopback;
+mod scripted;
+mod tls;
