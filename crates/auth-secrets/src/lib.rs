@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod cache;
 mod env;
 mod file;
 mod fixed;
@@ -41,6 +42,7 @@ mod within;
 
 pub use basic::BasicSigner;
 pub use bearer::BearerSigner;
+pub use cache::{CacheSettings, CachedKeys};
 pub use chain::Signers;
 pub use env::EnvKeys;
 pub use file::FileKeys;

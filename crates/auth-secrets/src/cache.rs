@@ -1,0 +1,88 @@
+//! One cache around any store: fetched once for all callers, refreshed ahead, stale only while the store is out.
+
+mod core;
+mod flight;
+mod settings;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkline_core_types::{BoxFuture, KeyError, KeyProvider, KeySet};
+
+use self::core::Core;
+pub use self::settings::CacheSettings;
+
+/// Keeps the key of any [`KeyProvider`]. Cheap to clone; clones share the key.
+///
+/// * **Hit**: a key younger than its hard TTL is served at once, without a lock.
+/// * **Refresh ahead**: past the soft TTL the next caller starts a fetch in the background and is served the key in hand.
+/// * **Single flight**: there is at most one fetch, and all who have no key wait for the same one. It runs in a task of its own, which
+///   this cache owns: it goes on when its first caller is dropped, and is aborted when the last clone of the cache is.
+/// * **Outage** (`Unavailable`, `Timeout`): the last good key is served until its hard TTL.
+/// * **Revocation**: any other failure drops the key at once; it is never served stale.
+/// * **Negative cache**: a failure is the answer to all callers until the next fetch may start: after 1 s, doubled at each further
+///   failure up to 10 s, up to a tenth less by chance.
+/// * **`invalidate`** drops the key if it has that version and forces one fetch, at most once per 30 s for each version. A fetch
+///   that was under way and brings that version back is repeated once.
+/// * A key's own `not_after` shortens both TTLs; a key past it is `Invalid`.
+///
+/// Needs a tokio runtime; without one a miss is `Unavailable`.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use trunkline_auth_secrets::{CacheSettings, CachedKeys, FileKeys};
+///
+/// let file = Arc::new(FileKeys::new("/run/secrets/voice-api-key"));
+/// let settings = CacheSettings::default().with_soft_ttl(Duration::from_secs(30));
+/// let keys = CachedKeys::new(file, FileKeys::BACKEND, settings)?;
+/// # drop(keys);
+/// # Ok::<(), trunkline_core_types::InputError>(())
+/// ```
+#[derive(Clone)]
+pub struct CachedKeys(Arc<Owner>);
+
+/// Ends the fetch with the cache.
+struct Owner(Arc<Core>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl CachedKeys {
+    /// A cache around `store`; `backend` names it in facts, such as `EnvKeys::BACKEND`. Nothing is fetched before the first call:
+    /// call `keys` at start-up to fail there.
+    ///
+    /// # Errors
+    /// `soft_ttl` if it is zero or longer than the hard TTL; `fetch_timeout` if it is zero.
+    pub fn new(
+        store: Arc<dyn KeyProvider>,
+        backend: &'static str,
+        settings: CacheSettings,
+    ) -> Result<Self, trunkline_core_types::InputError> {
+        settings.check()?;
+        Ok(Self(Arc::new(Owner(Core::new(store, backend, settings)))))
+    }
+}
+
+impl KeyProvider for CachedKeys {
+    fn keys(&self, deadline: Instant) -> BoxFuture<'_, Result<KeySet, KeyError>> {
+        match self.0.0.hit() {
+            Some(keys) => Box::pin(std::future::ready(Ok(keys))),
+            None => Box::pin(self.0.0.wait(deadline)),
+        }
+    }
+
+    fn invalidate(&self, version: &str) {
+        self.0.0.invalidate(version);
+    }
+}
+
+impl fmt::Debug for CachedKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CachedKeys").field(&self.0.0).finish()
+    }
+}

@@ -1,0 +1,246 @@
+//! The cache itself: the key in hand, when it is due, and the one fetch.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use trunkline_core_types::{EntropyExt, Fact, KeyError, KeyErrorKind, KeyProvider, KeySet};
+
+use super::CacheSettings;
+use super::flight::{Flight, Landing, State};
+use crate::within::within;
+
+/// `due` while a fetch is under way: nobody else starts one.
+const NEVER: u64 = u64::MAX;
+
+/// Everything a cache and its fetch share.
+pub(super) struct Core {
+    store: Arc<dyn KeyProvider>,
+    backend: &'static str,
+    settings: CacheSettings,
+    born: Instant,
+    good: ArcSwapOption<Good>,
+    /// Nanoseconds after `born` from which a hit starts a refresh: read on each hit, so it is outside of the lock.
+    due: AtomicU64,
+    state: Mutex<State>,
+    /// The last fetch's task, for the owner to end.
+    task: Mutex<Option<AbortHandle>>,
+}
+
+/// A key in hand.
+struct Good {
+    keys: KeySet,
+    since: Instant,
+    hard: Instant,
+}
+
+impl Core {
+    pub(super) fn new(
+        store: Arc<dyn KeyProvider>,
+        backend: &'static str,
+        settings: CacheSettings,
+    ) -> Arc<Self> {
+        let born = settings.clock.now();
+        let (good, due) = (ArcSwapOption::empty(), AtomicU64::new(0));
+        let (state, task) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { store, backend, settings, born, good, due, state, task })
+    }
+
+    /// The key in hand if it may still be served; starts a refresh if one is due.
+    pub(super) fn hit(self: &Arc<Self>) -> Option<KeySet> {
+        let now = self.settings.clock.now();
+        let good = self.good.load();
+        let good = good.as_ref().filter(|good| now < good.hard)?;
+        if self.nanos(now) >= self.due.load(Ordering::Acquire) {
+            // A failure to start one is no failure of the hit.
+            let _ = self.start(now);
+        }
+        Some(good.keys.clone())
+    }
+
+    /// The result of the fetch under way, or of a new one.
+    pub(super) async fn wait(self: &Arc<Self>, deadline: Instant) -> Result<KeySet, KeyError> {
+        let mut landed = self.start(self.settings.clock.now())?;
+        let landing = within(&*self.settings.clock, deadline, landed.wait_for(Option::is_some)).await;
+        let late = || KeyError::new(KeyErrorKind::Timeout, "no key came in time; check the key store");
+        match landing.ok_or_else(late)? {
+            Ok(result) => result.clone().unwrap_or_else(|| Err(stopped())),
+            Err(_) => Err(stopped()),
+        }
+    }
+
+    /// Drops the key of this version and fetches once, unless that was done less than 30 s ago.
+    pub(super) fn invalidate(self: &Arc<Self>, version: &str) {
+        let now = self.settings.clock.now();
+        let mut state = self.lock();
+        let in_hand = self.good.load().as_ref().map(|good| good.keys.current.version() == version);
+        if in_hand == Some(false) || !state.refuse(version, now) {
+            return;
+        }
+        self.good.store(None);
+        state.failure = None;
+        drop(state);
+        self.store.invalidate(version);
+        // Outside of a runtime the next caller starts it.
+        let _ = self.start(now);
+    }
+
+    /// Ends the fetch under way; who waits for it is told.
+    pub(super) fn abort(&self) {
+        if let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner) {
+            task.abort();
+        }
+    }
+
+    /// Joins the fetch under way or starts one, unless the last failure still answers.
+    fn start(self: &Arc<Self>, now: Instant) -> Result<watch::Receiver<Landing>, KeyError> {
+        let mut state = self.lock();
+        if let Some(flight) = &state.flight {
+            return Ok(flight.landed.clone());
+        }
+        if let Some(failure) = state.failure.as_ref().filter(|failure| now < failure.until) {
+            return Err(failure.error.clone());
+        }
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
+            KeyError::new(
+                KeyErrorKind::Unavailable,
+                "a key is fetched inside of a tokio runtime; call from one",
+            )
+        })?;
+        self.due.store(NEVER, Ordering::Release);
+        let (land, landed) = watch::channel(None);
+        state.flight = Some(Flight { landed: landed.clone() });
+        // A runtime that shuts down drops the task inside of `spawn`, and the pilot then takes the lock.
+        drop(state);
+        let task = runtime.spawn(Pilot { core: self.clone(), land, ended: false }.fly());
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.abort_handle());
+        Ok(landed)
+    }
+
+    /// One read of the store, repeated once if it brought a version that was refused meanwhile.
+    async fn fetch(&self) -> Result<KeySet, KeyError> {
+        for repeated in [false, true] {
+            let refusals = self.lock().refusals();
+            let began = self.settings.clock.now();
+            let deadline = began + self.settings.fetch_timeout;
+            let late =
+                || KeyError::new(KeyErrorKind::Timeout, "the key store did not answer in time; check it");
+            let read = within(&*self.settings.clock, deadline, self.store.keys(deadline)).await;
+            let result = read.unwrap_or_else(|| Err(late()));
+            let took = self.settings.clock.now().saturating_duration_since(began);
+            let error = result.as_ref().err().map(KeyError::kind);
+            self.settings.observer.saw(Fact::KeyFetch { backend: self.backend, error, took });
+            let keys = result?;
+            if repeated || !self.lock().refused_after(refusals, keys.current.version()) {
+                return Ok(keys);
+            }
+        }
+        Err(stopped())
+    }
+
+    /// Takes the result in: keeps the key, or keeps the last good one if the store is out, or drops it.
+    fn take_in(&self, result: Result<KeySet, KeyError>) -> Result<KeySet, KeyError> {
+        let now = self.settings.clock.now();
+        let result = result.and_then(|keys| self.keep(keys, now));
+        let mut state = self.lock();
+        state.flight = None;
+        match &result {
+            Ok((good, due)) => {
+                state.failure = None;
+                self.good.store(Some(good.clone()));
+                self.due.store(self.nanos(*due), Ordering::Release);
+            }
+            Err(error) => {
+                state.failed(error.clone(), now, &*self.settings.entropy);
+                let outage = matches!(error.kind(), KeyErrorKind::Unavailable | KeyErrorKind::Timeout);
+                if !outage {
+                    self.good.store(None);
+                }
+                let until = state.failure.as_ref().map_or(now, |failure| failure.until);
+                self.due.store(self.nanos(until), Ordering::Release);
+                drop(state);
+                self.report_stale(now);
+            }
+        }
+        result.map(|(good, _)| good.keys.clone())
+    }
+
+    fn report_stale(&self, now: Instant) {
+        if let Some(good) = self.good.load().as_ref().filter(|good| now < good.hard) {
+            let age = now.saturating_duration_since(good.since);
+            self.settings.observer.saw(Fact::KeyStale { backend: self.backend, age });
+        }
+    }
+
+    /// The key with the moments at which it is due and over.
+    fn keep(&self, keys: KeySet, now: Instant) -> Result<(Arc<Good>, Instant), KeyError> {
+        let left = match keys.current.not_after() {
+            Some(end) => end.duration_since(self.settings.clock.wall()).unwrap_or_default(),
+            None => Duration::MAX,
+        };
+        if left.is_zero() {
+            let over = "the key in the store is past its end; write a new one";
+            return Err(KeyError::new(KeyErrorKind::Invalid, over));
+        }
+        let jitter = 0.9 + 0.2 * self.settings.entropy.fraction();
+        let hard = self.settings.hard_ttl.min(left);
+        let soft = self.settings.soft_ttl.mul_f64(jitter).min(hard.mul_f64(0.9));
+        Ok((Arc::new(Good { keys, since: now, hard: now + hard }), now + soft))
+    }
+
+    fn nanos(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.born).as_nanos()).unwrap_or(NEVER - 1)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Brings one fetch home: whatever ends it, an abort or a panic of the store included, its waiters are told and the next may start.
+struct Pilot {
+    core: Arc<Core>,
+    land: watch::Sender<Landing>,
+    ended: bool,
+}
+
+impl Pilot {
+    async fn fly(mut self) {
+        let result = self.core.fetch().await;
+        self.end(result);
+    }
+
+    fn end(&mut self, result: Result<KeySet, KeyError>) {
+        self.ended = true;
+        let result = self.core.take_in(result);
+        // Nobody may be waiting.
+        let _ = self.land.send(Some(result));
+    }
+}
+
+impl Drop for Pilot {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(Err(stopped()));
+        }
+    }
+}
+
+fn stopped() -> KeyError {
+    KeyError::new(KeyErrorKind::Unavailable, "the fetch of the key was stopped; ask again")
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = self.good.load().as_ref().map(|good| good.keys.current.version().to_owned());
+        f.debug_struct("Core")
+            .field("backend", &self.backend)
+            .field("version", &version)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
