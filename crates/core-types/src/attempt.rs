@@ -159,6 +159,13 @@ impl Attempt {
         self
     }
 
+    /// Reports into this cell, which the caller keeps. Default: a cell of its own.
+    #[must_use]
+    pub fn reporting_to(mut self, evidence: Evidence) -> Self {
+        self.0.evidence = evidence;
+        self
+    }
+
     /// The request.
     pub fn request(&self) -> &Request<Bytes> {
         &self.0.request

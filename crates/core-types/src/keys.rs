@@ -103,6 +103,11 @@ pub trait KeyProvider: fmt::Debug + Send + Sync + 'static {
     fn invalidate(&self, version: &str) {
         let _ = version;
     }
+
+    /// Which kind of store this is, as a metric label from a closed set: `env`, `file`, `vault`. Default: `other`.
+    fn backend(&self) -> &'static str {
+        "other"
+    }
 }
 
 /// Why there is no key.
