@@ -1,6 +1,9 @@
 //! Time and randomness as seams: whoever waits, expires or jitters is handed both.
 
 use std::fmt::Debug;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Instant, SystemTime};
 
 use crate::BoxFuture;
@@ -18,6 +21,30 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// Completes at `at`, or at once if that has passed. Resolution: one millisecond with the system's clock.
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()>;
 }
+
+/// Waits with an end, over any [`Clock`].
+pub trait ClockExt: Clock {
+    /// Polls `work` until it is done or `until` has passed; `None` then, with `work` dropped. Work that is ready at once costs no timer.
+    fn bounded<F: Future + Send>(
+        &self,
+        until: Instant,
+        work: F,
+    ) -> impl Future<Output = Option<F::Output>> + Send {
+        async move {
+            let (mut work, mut timer) = (pin!(work), None);
+            poll_fn(|cx| {
+                if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                    return Poll::Ready(Some(done));
+                }
+                let timer = timer.get_or_insert_with(|| self.sleep_until(until));
+                timer.as_mut().poll(cx).map(|()| None)
+            })
+            .await
+        }
+    }
+}
+
+impl<T: Clock + ?Sized> ClockExt for T {}
 
 /// Random numbers, injected so that a seed replays a run.
 pub trait Entropy: Debug + Send + Sync + 'static {

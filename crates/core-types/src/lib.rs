@@ -64,7 +64,7 @@ mod speech;
 mod time;
 
 pub use class::{Class, Operation, Scope};
-pub use clock::{Clock, Entropy, EntropyExt, SeededEntropy};
+pub use clock::{Clock, ClockExt, Entropy, EntropyExt, SeededEntropy};
 pub use ids::{AccountId, IdempotencyKey};
 pub use input::InputError;
 pub use keys::{Key, KeyError, KeyErrorKind, KeyProvider, KeySet};

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_core_types::{
-    Attempt, AttemptError, AttemptJournal, BoxFuture, Class, Clock, Evidence, Fact, FailureKind, HttpService,
-    Intent, JournalError, Observer, Outcome, Scope,
+    Attempt, AttemptError, AttemptJournal, BoxFuture, Class, Clock, ClockExt, Evidence, Fact, FailureKind,
+    HttpService, Intent, JournalError, Observer, Outcome, Scope,
 };
-
-use crate::bounded::bounded;
 
 /// Notes every attempt that has an intent. What cannot be noted is not sent.
 #[derive(Debug)]
@@ -36,7 +34,7 @@ impl Journaled {
         let mut note =
             Note { layer: self, intent, number, evidence: attempt.evidence().clone(), ended: false };
         let until = attempt.deadline().ends_by();
-        match bounded(&*self.clock, until, self.journal.begin(&note.intent, number)).await {
+        match self.clock.bounded(until, self.journal.begin(&note.intent, number)).await {
             Some(Ok(())) => {}
             Some(Err(error)) => return note.refused(Some(error)),
             None => return note.refused(None),

@@ -25,7 +25,6 @@
 //! # }
 //! ```
 
-mod bounded;
 mod http_client;
 mod journaled;
 mod limiter;

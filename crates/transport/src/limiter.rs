@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 use trunkline_core_types::{
-    Ask, Attempt, AttemptError, BoxFuture, Class, Clock, Denied, DeniedKind, Evidence, Fact, FailureKind,
-    HttpService, Observer, Operation, Outcome, Pacer, Permit, Signal,
+    Ask, Attempt, AttemptError, BoxFuture, Class, Clock, ClockExt, Denied, DeniedKind, Evidence, Fact,
+    FailureKind, HttpService, Observer, Operation, Outcome, Pacer, Permit, Signal,
 };
-
-use crate::bounded::bounded;
 
 /// The pause after a throttle that names none.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
@@ -36,7 +34,7 @@ impl Limiter {
 
     async fn paced(&self, mut attempt: Attempt) -> Outcome {
         let wait_until = attempt.wait_until();
-        bounded(&*self.clock, wait_until, self.inner.warm(&attempt)).await;
+        self.clock.bounded(wait_until, self.inner.warm(&attempt)).await;
         let ask = Ask { lane: attempt.lane(), ..Ask::one(wait_until) };
         let permit = match self.pacer.acquire(ask).await {
             Ok(permit) => permit,

@@ -10,11 +10,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
-use trunkline_core_types::{AttemptError, Clock, FailureKind, InputError, Origin};
+use trunkline_core_types::{AttemptError, Clock, ClockExt, FailureKind, InputError, Origin};
 
 use super::io::{Counted, Stream, Written};
 use super::pool::Live;
-use crate::bounded::bounded;
 use crate::{Dial, TransportSettings};
 
 pub(super) struct Connector {
@@ -43,7 +42,7 @@ impl Connector {
 
     /// A connection ready for a request. Nothing of a request has been written.
     pub(super) async fn connect(&self, clock: &dyn Clock, until: Instant) -> Result<Live, AttemptError> {
-        bounded(clock, until, self.establish()).await.unwrap_or_else(|| {
+        clock.bounded(until, self.establish()).await.unwrap_or_else(|| {
             Err(AttemptError::new(FailureKind::Timeout, "no connection in time; nothing was sent"))
         })
     }
