@@ -1,0 +1,117 @@
+//! The Claude-style JSON voice API; `docs/claude-voice-api.md` is its contract.
+
+mod error;
+mod request;
+mod response;
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use trunkline_core_types::{
+    AuthKind, BillingUnit, Call, CallId, Currency, Idempotency, IdempotencyKey, InputError, Judge, Lookup,
+    NewCall, Operation, Profile, Provider, ProviderError, Rate, Reply, Verdict,
+};
+
+use request::Endpoint;
+
+/// The Claude-style JSON voice API at one base URL. Building a request allocates the body and little else.
+///
+/// `POST {base}/v1/calls` with `{"to", "tts" | "audio_url", "from", "retry_policy", "ring_timeout", "max_duration", "callback_url",
+/// "tags"}` in this order, absent fields left out, `retry_policy` always `flexible`; the idempotency key travels in
+/// `Idempotency-Key`. `Debug` shows the origin.
+pub struct ClaudeVoice {
+    endpoint: Endpoint,
+    profile: Profile,
+}
+
+impl ClaudeVoice {
+    /// The API at `base_url`: https, or http on loopback, with an optional path prefix of at most 1024 characters. A trailing `/`,
+    /// `/v1` or `/v1/` changes nothing.
+    ///
+    /// ```
+    /// use trunkline_core_types::Provider;
+    /// use trunkline_providers::ClaudeVoice;
+    ///
+    /// let voice = ClaudeVoice::new("https://Voice.example.com:443/prefix/v1/")?;
+    /// assert_eq!(voice.origin(), "https://voice.example.com");
+    /// assert!(ClaudeVoice::new("http://voice.example.com").is_err());
+    /// # Ok::<(), trunkline_core_types::InputError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InputError`] on `base_url`.
+    pub fn new(base_url: &str) -> Result<Self, InputError> {
+        Ok(Self { endpoint: Endpoint::new(base_url)?, profile: profile() })
+    }
+
+    /// The currency of amounts that come without one. Default: USD.
+    #[must_use]
+    pub fn currency(mut self, currency: Currency) -> Self {
+        self.profile.currency = currency;
+        self
+    }
+}
+
+/// What the contract fixes; idempotency keys are kept 24 h, of which 5 min are left as a margin for clocks and queues.
+pub(crate) fn profile() -> Profile {
+    let fifty = Rate::per_second(NonZeroU32::MIN.saturating_add(49));
+    let mut profile = Profile::new("claude", AuthKind::Bearer, fifty, fifty, BillingUnit::StartedMinute);
+    profile.idempotency = Idempotency::Key { window: Duration::from_secs(24 * 3600 - 5 * 60) };
+    profile
+}
+
+impl Judge for ClaudeVoice {
+    fn judge(&self, _: Operation, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Verdict {
+        error::judge(status, headers, body)
+    }
+}
+
+impl Provider for ClaudeVoice {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn origin(&self) -> &str {
+        self.endpoint.origin()
+    }
+
+    fn create(&self, call: &NewCall, key: &IdempotencyKey) -> Result<Request<Bytes>, ProviderError> {
+        request::create(&self.endpoint, call, key)
+    }
+
+    fn get(&self, id: &CallId) -> Result<Request<Bytes>, ProviderError> {
+        request::get(&self.endpoint, id)
+    }
+
+    fn hang_up(&self, id: &CallId) -> Result<Request<Bytes>, ProviderError> {
+        request::hang_up(&self.endpoint, id)
+    }
+
+    fn lookup(&self, by: Lookup<'_>) -> Result<Request<Bytes>, ProviderError> {
+        match by {
+            Lookup::Key(key) => request::lookup_key(&self.endpoint, key),
+            _ => Err(ProviderError::unsupported("this look-up")),
+        }
+    }
+
+    fn read_call(&self, reply: &Reply) -> Result<Call, ProviderError> {
+        response::read_call(reply, self.profile.currency)
+    }
+
+    fn read_lookup(&self, reply: &Reply) -> Result<Vec<Call>, ProviderError> {
+        response::read_page(reply, self.profile.currency)
+    }
+
+    fn read_error(&self, reply: &Reply) -> ProviderError {
+        error::read_error(reply)
+    }
+}
+
+impl fmt::Debug for ClaudeVoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClaudeVoice({})", self.endpoint.origin())
+    }
+}

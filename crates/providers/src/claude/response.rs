@@ -1,0 +1,159 @@
+//! Replies to calls: required fields are checked, unknown ones ignored, unknown words kept, prices read through their text.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use trunkline_core_types::{
+    Call, CallStatus, Currency, Money, ProviderError, ProviderErrorKind, Reply, Timestamp,
+};
+
+use super::error::request_id;
+use crate::json::{Bad, Raw, object, parsed, read, required, whole, word};
+
+/// The longest body that is read, in bytes.
+pub(super) const MAX_BODY: usize = 1024 * 1024;
+/// The most calls of a page.
+const MAX_PAGE: usize = 100;
+/// The longest word of a status, in characters.
+const MAX_STATUS: usize = 64;
+
+#[derive(Deserialize)]
+struct WireCall<'a> {
+    #[serde(borrow)]
+    call_id: Raw<'a>,
+    #[serde(borrow)]
+    status: Raw<'a>,
+    #[serde(borrow)]
+    to: Raw<'a>,
+    #[serde(borrow)]
+    timestamps: Raw<'a>,
+    #[serde(borrow)]
+    cost: Raw<'a>,
+    #[serde(borrow)]
+    currency: Raw<'a>,
+    #[serde(borrow)]
+    duration: Raw<'a>,
+    #[serde(borrow)]
+    idempotency_key: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireTimes<'a> {
+    #[serde(borrow)]
+    created: Raw<'a>,
+    #[serde(borrow)]
+    ended: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct WirePage<'a> {
+    #[serde(borrow)]
+    data: Raw<'a>,
+    #[serde(borrow)]
+    has_more: Raw<'a>,
+}
+
+pub(super) fn read_call(reply: &Reply, currency: Currency) -> Result<Call, ProviderError> {
+    let read = bounded(reply).and_then(|body| call(&whole(body)?, currency));
+    read.map_err(|bad| unreadable(reply, bad))
+}
+
+pub(super) fn read_page(reply: &Reply, currency: Currency) -> Result<Vec<Call>, ProviderError> {
+    let read = bounded(reply).and_then(|body| page(body, currency));
+    read.map_err(|bad| unreadable(reply, bad))
+}
+
+fn bounded(reply: &Reply) -> Result<&[u8], Bad> {
+    let (status, length) = (reply.status(), reply.body().len());
+    if !status.is_success() {
+        return Err(Bad::new("http_status", "not a success, so nothing in it is a call"));
+    }
+    if length > MAX_BODY {
+        return Err(Bad::new("body", format!("{length} bytes; at most {MAX_BODY} are read")));
+    }
+    Ok(reply.body())
+}
+
+fn call(wire: &WireCall<'_>, currency: Currency) -> Result<Call, Bad> {
+    let id = parsed("call_id", required("call_id", wire.call_id)?, "1 to 128 of A-Z a-z 0-9 _ -")?;
+    let mut call = Call::new(id, status(required("status", wire.status)?)?);
+    call.to = wire.to.map(|raw| parsed("to", raw, "an E.164 number")).transpose()?;
+    let times: WireTimes<'_> = object("timestamps", required("timestamps", wire.timestamps)?)?;
+    let created = required("created", times.created).map_err(|bad| bad.under("timestamps"))?;
+    call.created = Some(time("created", created)?);
+    call.ended = times.ended.map(|raw| time("ended", raw)).transpose()?;
+    call.cost = Some(cost(wire, currency)?);
+    if let Some(raw) = wire.duration {
+        let seconds: u32 = read("duration", raw, "whole seconds")?;
+        call.duration = Some(Duration::from_secs(seconds.into()));
+    }
+    Ok(call)
+}
+
+fn status(raw: &RawValue) -> Result<CallStatus, Bad> {
+    let word = word("status", raw, MAX_STATUS)?;
+    // A status is printed; seven digits in a row are somebody's number.
+    if word.split(|c: char| !c.is_ascii_digit()).any(|run| run.len() >= 7) {
+        return Err(Bad::new("status", "holds a number; expected a word"));
+    }
+    Ok(word.parse().unwrap_or_else(|never| match never {}))
+}
+
+fn time(path: &str, raw: &RawValue) -> Result<Timestamp, Bad> {
+    parsed(path, raw, "an RFC 3339 time").map_err(|bad| bad.under("timestamps"))
+}
+
+/// The price through its own text: a float would already have rounded it.
+fn cost(wire: &WireCall<'_>, currency: Currency) -> Result<Money, Bad> {
+    let currency = match wire.currency {
+        Some(raw) => parsed("currency", raw, "three capital letters (ISO 4217)")?,
+        None => currency,
+    };
+    let raw = required("cost", wire.cost)?;
+    let want = "a decimal number of at most 28 digits";
+    Money::parse(raw.get(), currency).map_err(|_| Bad::shape("cost", raw, want))
+}
+
+/// The calls of a page, which must be whole: an empty page is the proof that nothing was placed.
+fn page(body: &[u8], currency: Currency) -> Result<Vec<Call>, Bad> {
+    let page: WirePage<'_> = whole(body)?;
+    let rows: Vec<WireCall<'_>> = rows(required("data", page.data)?)?;
+    let has_more: bool = read("has_more", required("has_more", page.has_more)?, "a boolean")?;
+    if has_more {
+        return Err(Bad::new("has_more", "true; a key has at most one call, so the filter was not applied"));
+    }
+    let mut calls = Vec::with_capacity(rows.len());
+    for (at, row) in rows.iter().enumerate() {
+        calls.push(call(row, currency).map_err(|bad| bad.under(&format!("data[{at}]")))?);
+    }
+    one_key(&rows)?;
+    Ok(calls)
+}
+
+fn rows<'a>(data: &'a RawValue) -> Result<Vec<WireCall<'a>>, Bad> {
+    let raw: Vec<&RawValue> = read("data", data, "a list of calls")?;
+    if raw.len() > MAX_PAGE {
+        return Err(Bad::new("data", format!("{} calls; a page holds at most {MAX_PAGE}", raw.len())));
+    }
+    let row = |(at, raw): (usize, &'a RawValue)| object(&format!("data[{at}]"), raw);
+    raw.into_iter().enumerate().map(row).collect()
+}
+
+/// A server that does not know the filter lists the account's calls: those are not of one key and prove nothing.
+fn one_key(rows: &[WireCall<'_>]) -> Result<(), Bad> {
+    let keys: Vec<_> = rows.iter().map(|row| row.idempotency_key.map(RawValue::get)).collect();
+    if keys.windows(2).all(|pair| pair[0].is_some() && pair[0] == pair[1]) {
+        return Ok(());
+    }
+    Err(Bad::new("data", "calls that are not of one idempotency key, so the filter was not applied"))
+}
+
+fn unreadable(reply: &Reply, bad: Bad) -> ProviderError {
+    let message = format!("reply {}: {}: {}", reply.status().as_u16(), bad.path, bad.problem);
+    let error = ProviderError::new(ProviderErrorKind::Unreadable, &message).with_field(&bad.path);
+    match request_id(reply.headers()) {
+        Some(id) => error.with_request_id(id),
+        None => error,
+    }
+}
