@@ -1,6 +1,7 @@
 //! Voice APIs as pure functions: a neutral call to a provider's request, a provider's reply to a neutral call.
 //!
-//! Here is the Claude-style JSON voice API ([`ClaudeVoice`]) and the table of all providers by name. This crate never does I/O, never holds a credential and never reads a clock: requests
+//! Here is the Claude-style JSON voice API ([`ClaudeVoice`]), the table of all providers by name, and, with the feature `test-util`,
+//! the suite that every provider must pass. This crate never does I/O, never holds a credential and never reads a clock: requests
 //! leave it unsigned, and the same call under the same key is the same bytes every time.
 //!
 //! ```
@@ -20,6 +21,8 @@
 //! ```
 
 mod claude;
+#[cfg(feature = "test-util")]
+pub mod conformance;
 mod json;
 mod table;
 

@@ -1,6 +1,7 @@
-//! Trunkline's providers from outside: golden requests, repliesand refusals.
+//! Trunkline's providers from outside: golden requests, replies, refusals, and the conformance suite.
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod conformance;
 mod errors;
 mod replies;
 mod requests;
