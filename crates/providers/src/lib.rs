@@ -28,3 +28,7 @@ mod table;
 
 pub use claude::ClaudeVoice;
 pub use table::{all_profiles, provider_named};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
