@@ -97,6 +97,18 @@ fn a_body_above_its_bound_or_of_a_refusal_is_not_read() {
 }
 
 #[test]
+fn an_unreadable_body_is_told_by_its_shape_and_length() {
+    for (body, told) in [
+        (&ARTICLE[..40], "cut off, 40 bytes"),
+        ("<html></html>", "not JSON, 13 bytes"),
+        ("7", "JSON, but not an object that has each field once, 1 bytes"),
+    ] {
+        let error = voice().read_call(&reply(201, body)).unwrap_err();
+        assert_eq!(error.to_string(), format!("reply 201: body: {told} [request req_9]"));
+    }
+}
+
+#[test]
 fn pages_of_none_and_one_are_read() {
     assert_eq!(voice().read_lookup(&reply(200, page(&[]))).unwrap(), []);
     let calls = voice().read_lookup(&reply(200, page(&[ENDED]))).unwrap();
@@ -172,8 +184,7 @@ proptest! {
     #[test]
     fn a_call_cut_anywhere_is_unreadable(end in 0..ARTICLE.len()) {
         let error = voice().read_call(&reply(201, &ARTICLE[..end])).unwrap_err();
-        let told = format!("reply 201: body: cut off, {end} bytes [request req_9]");
-        prop_assert_eq!((error.field(), error.to_string()), (Some("body"), told));
+        prop_assert_eq!(error.field(), Some("body"));
     }
 
     #[test]
