@@ -143,12 +143,12 @@ pub trait Provider: Judge {
     /// [`ProviderErrorKind::Unreadable`], naming the field.
     fn read_call(&self, reply: &Reply) -> Result<Call, ProviderError>;
 
-    /// The calls in the reply to a look-up.
+    /// The calls in the reply to a look-up, each checked to be what was asked for: a server that ignores the filter proves nothing.
     ///
     /// # Errors
     /// [`ProviderErrorKind::Unreadable`] or [`ProviderErrorKind::Unsupported`].
-    fn read_lookup(&self, reply: &Reply) -> Result<Vec<Call>, ProviderError> {
-        let _ = reply;
+    fn read_lookup(&self, by: Lookup<'_>, reply: &Reply) -> Result<Vec<Call>, ProviderError> {
+        let _ = (by, reply);
         Err(ProviderError::unsupported("looking a call up"))
     }
 
@@ -233,7 +233,7 @@ impl ProviderError {
     /// With the id by which the provider's support finds the request.
     #[must_use]
     pub fn with_request_id(mut self, id: &str) -> Self {
-        self.0.request_id = Some(id.chars().take(128).collect());
+        self.0.request_id = Some(mask_numbers(id).chars().take(128).collect());
         self
     }
 
@@ -266,20 +266,22 @@ impl From<InputError> for ProviderError {
     }
 }
 
-/// Hides all but the last two digits of every run of seven or more digits, and bounds the text to 512 characters.
+/// Hides all but the last two digits of every number of seven or more digits, also one written with spaces, dots, dashes or brackets,
+/// and bounds the text to 512 characters.
 fn mask_numbers(text: &str) -> Box<str> {
-    let bounded: Vec<char> = text.chars().take(512).collect();
-    let mut masked = String::with_capacity(bounded.len());
-    let mut at = 0;
-    while at < bounded.len() {
-        let run = bounded[at..].iter().take_while(|c| c.is_ascii_digit()).count();
-        let hidden = if run >= 7 { run - 2 } else { 0 };
-        masked.extend(std::iter::repeat_n('*', hidden));
-        let end = at + run.max(1);
-        masked.extend(&bounded[at + hidden..end]);
-        at = end;
+    let mut masked: Vec<char> = text.chars().take(512).collect();
+    let mut digits = Vec::new();
+    for at in 0..=masked.len() {
+        match masked.get(at) {
+            Some(c) if c.is_ascii_digit() => digits.push(at),
+            Some(' ' | '-' | '.' | '(' | ')' | '/') => {}
+            _ => {
+                let hidden = if digits.len() >= 7 { digits.len() - 2 } else { 0 };
+                digits.drain(..).take(hidden).for_each(|at| masked[at] = '*');
+            }
+        }
     }
-    masked.into()
+    masked.into_iter().collect::<String>().into()
 }
 
 impl fmt::Display for ProviderError {
@@ -322,15 +324,18 @@ mod tests {
         let error =
             ProviderError::new(ProviderErrorKind::InvalidRequest, "no route to +14155550123 (code 1234)");
         assert_eq!(error.to_string(), "no route to +*********23 (code 1234)");
+        let spaced = ProviderError::new(ProviderErrorKind::Other, "no route to +1 (415) 555-0123");
+        assert_eq!(spaced.to_string(), "no route to +* (***) ***-**23");
         assert_eq!(size_of::<ProviderError>(), size_of::<usize>());
     }
 
     proptest! {
         #[test]
-        fn no_run_of_seven_digits_survives(text in "[0-9a-z+ ]{0,600}") {
+        fn no_number_of_seven_digits_survives(text in "[0-9a-z+ ().-]{0,600}") {
             let masked = mask_numbers(&text);
-            let longest = masked.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or(0);
-            prop_assert!(longest < 7 && masked.chars().count() <= 512);
+            let digits = |part: &str| part.chars().filter(char::is_ascii_digit).count();
+            let longest = masked.split(|c: char| c.is_ascii_lowercase() || c == '+').map(digits).max();
+            prop_assert!(longest.unwrap_or(0) < 7 && masked.chars().count() <= 512);
         }
     }
 }

@@ -101,8 +101,11 @@ impl Provider for ClaudeVoice {
         response::read_call(reply, self.profile.currency)
     }
 
-    fn read_lookup(&self, reply: &Reply) -> Result<Vec<Call>, ProviderError> {
-        response::read_page(reply, self.profile.currency)
+    fn read_lookup(&self, by: Lookup<'_>, reply: &Reply) -> Result<Vec<Call>, ProviderError> {
+        match by {
+            Lookup::Key(key) => response::read_page(reply, key, self.profile.currency),
+            _ => Err(ProviderError::unsupported("this look-up")),
+        }
     }
 
     fn read_error(&self, reply: &Reply) -> ProviderError {

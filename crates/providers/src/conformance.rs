@@ -195,6 +195,7 @@ fn cut_bodies_stay_open(provider: &dyn Provider) -> Result<(), Violation> {
 /// [`Violation`] naming the reader.
 pub fn readers_survive_garbage(provider: &dyn Provider) -> Result<(), Violation> {
     let random = SeededEntropy::new(0x7275_6e6b);
+    let key: IdempotencyKey = KEY.parse()?;
     let noise = (0..RANDOM_REPLIES).map(|_| noise(&random));
     for body in bodies().into_iter().chain(noise) {
         for code in [200, 201, 302, 400, 401, 409, 429, 500, 529] {
@@ -204,7 +205,7 @@ pub fn readers_survive_garbage(provider: &dyn Provider) -> Result<(), Violation>
             let reply = Reply::new(response);
             let errors = [
                 provider.read_call(&reply).err(),
-                provider.read_lookup(&reply).err(),
+                provider.read_lookup(Lookup::Key(&key), &reply).err(),
                 Some(provider.read_error(&reply)),
             ];
             for (error, reader) in errors.into_iter().zip(["read_call", "read_lookup", "read_error"]) {
@@ -247,7 +248,7 @@ pub fn unsupported_is_said(provider: &dyn Provider) -> Result<(), Violation> {
     }
     let key: IdempotencyKey = KEY.parse()?;
     let asked = provider.lookup(Lookup::Key(&key)).is_err_and(|error| unsupported(&error));
-    let read = provider.read_lookup(&Reply::new(Response::new(Bytes::new())));
+    let read = provider.read_lookup(Lookup::Key(&key), &Reply::new(Response::new(Bytes::new())));
     if asked != read.is_err_and(|error| unsupported(&error)) {
         return Err(Violation::new(rule, "lookup and read_lookup disagree"));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use trunkline_core_types::{
-    Call, CallStatus, Currency, Money, ProviderError, ProviderErrorKind, Reply, Timestamp,
+    Call, CallStatus, Currency, IdempotencyKey, Money, ProviderError, ProviderErrorKind, Reply, Timestamp,
 };
 
 use super::error::request_id;
@@ -59,8 +59,13 @@ pub(super) fn read_call(reply: &Reply, currency: Currency) -> Result<Call, Provi
     read.map_err(|bad| unreadable(reply, bad))
 }
 
-pub(super) fn read_page(reply: &Reply, currency: Currency) -> Result<Vec<Call>, ProviderError> {
-    let read = bounded(reply).and_then(|body| page(body, currency));
+/// The calls under `key`, each of which must carry it.
+pub(super) fn read_page(
+    reply: &Reply,
+    key: &IdempotencyKey,
+    currency: Currency,
+) -> Result<Vec<Call>, ProviderError> {
+    let read = bounded(reply).and_then(|body| page(body, key, currency));
     read.map_err(|bad| unreadable(reply, bad))
 }
 
@@ -116,7 +121,7 @@ fn cost(wire: &WireCall<'_>, currency: Currency) -> Result<Money, Bad> {
 }
 
 /// The calls of a page, which must be whole: an empty page is the proof that nothing was placed.
-fn page(body: &[u8], currency: Currency) -> Result<Vec<Call>, Bad> {
+fn page(body: &[u8], key: &IdempotencyKey, currency: Currency) -> Result<Vec<Call>, Bad> {
     let page: WirePage<'_> = whole(body)?;
     let rows: Vec<WireCall<'_>> = rows(required("data", page.data)?)?;
     let has_more: bool = read("has_more", required("has_more", page.has_more)?, "a boolean")?;
@@ -127,7 +132,7 @@ fn page(body: &[u8], currency: Currency) -> Result<Vec<Call>, Bad> {
     for (at, row) in rows.iter().enumerate() {
         calls.push(call(row, currency).map_err(|bad| bad.under(&format!("data[{at}]")))?);
     }
-    one_key(&rows)?;
+    of_key(&rows, key)?;
     Ok(calls)
 }
 
@@ -140,13 +145,16 @@ fn rows<'a>(data: &'a RawValue) -> Result<Vec<WireCall<'a>>, Bad> {
     raw.into_iter().enumerate().map(row).collect()
 }
 
-/// A server that does not know the filter lists the account's calls: those are not of one key and prove nothing.
-fn one_key(rows: &[WireCall<'_>]) -> Result<(), Bad> {
-    let keys: Vec<_> = rows.iter().map(|row| row.idempotency_key.map(RawValue::get)).collect();
-    if keys.windows(2).all(|pair| pair[0].is_some() && pair[0] == pair[1]) {
-        return Ok(());
+/// A server that does not know the filter lists the account's calls: those are not of the key and prove nothing.
+fn of_key(rows: &[WireCall<'_>], key: &IdempotencyKey) -> Result<(), Bad> {
+    for (at, row) in rows.iter().enumerate() {
+        let path = format!("data[{at}].idempotency_key");
+        let named: String = read(&path, required(&path, row.idempotency_key)?, "a string")?;
+        if named != key.as_str() {
+            return Err(Bad::new(&path, "another key, so the filter was not applied"));
+        }
     }
-    Err(Bad::new("data", "calls that are not of one idempotency key, so the filter was not applied"))
+    Ok(())
 }
 
 fn unreadable(reply: &Reply, bad: Bad) -> ProviderError {
