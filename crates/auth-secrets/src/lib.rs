@@ -30,6 +30,8 @@ mod cache;
 mod env;
 mod file;
 mod fixed;
+#[cfg(feature = "vault")]
+mod vault;
 
 mod basic;
 mod bearer;
@@ -47,4 +49,6 @@ pub use chain::Signers;
 pub use env::EnvKeys;
 pub use file::FileKeys;
 pub use fixed::StaticKeys;
+#[cfg(feature = "vault")]
+pub use vault::{VaultKeys, VaultLogin, VaultSettings};
 pub use x_signature::{X_SIGNATURE, XSignatureSigner};

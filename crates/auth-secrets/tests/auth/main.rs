@@ -6,4 +6,6 @@ mod cache;
 mod local;
 mod signers;
 mod support;
+#[cfg(feature = "vault")]
+mod vault;
 mod vectors;

@@ -1,0 +1,313 @@
+//! The token: made once, kept for its lease, replaced when it ends.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
+use trunkline_core_types::{Clock, KeyError, KeyErrorKind, KeyProvider};
+use vaultrs::api::EndpointMiddleware;
+use vaultrs::client::{VaultClient, VaultClientSettingsBuilder};
+use zeroize::Zeroizing;
+
+use super::errors::Failure;
+use super::settings::{Checked, VaultLogin, is_token};
+use crate::FileKeys;
+
+/// Least time between two logins that a 403 forced.
+const FORCED_EVERY: Duration = Duration::from_secs(10);
+/// The largest answer to a login, in bytes.
+const LARGEST_ANSWER: usize = 64 * 1024;
+
+/// A token and the client that sends it.
+pub(super) struct Session {
+    client: VaultClient,
+    lease: Option<Lease>,
+    /// The token file's version, where it came from one.
+    file: Option<String>,
+}
+
+/// How long a token lasts.
+#[derive(Debug, Clone)]
+struct Lease {
+    renew_at: Instant,
+    end: Instant,
+    length: Duration,
+    renewable: bool,
+}
+
+impl Session {
+    pub(super) fn client(&self) -> &VaultClient {
+        &self.client
+    }
+}
+
+/// Hands out the session that all callers share.
+pub(super) struct Sessions {
+    settings: Arc<Checked>,
+    clock: Arc<dyn Clock>,
+    token_file: Option<FileKeys>,
+    /// Held through a login, so that there is one for all callers; each waits no longer than its own deadline.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    session: Option<Arc<Session>>,
+    forced: Option<Instant>,
+}
+
+impl Sessions {
+    pub(super) fn new(settings: Arc<Checked>, clock: Arc<dyn Clock>) -> Self {
+        let token_file = match &settings.login {
+            VaultLogin::TokenFile(path) => Some(FileKeys::new(path).with_clock(clock.clone())),
+            _ => None,
+        };
+        Self { settings, clock, token_file, state: Mutex::default() }
+    }
+
+    /// The session, logged in or renewed if it is time; true if its token was made just now.
+    pub(super) async fn current(&self) -> Result<(Arc<Session>, bool), KeyError> {
+        let mut state = self.state.lock().await;
+        if let Some(file) = &self.token_file {
+            let (session, changed) = self.token_file_session(file, state.session.as_ref()).await?;
+            state.session = Some(session.clone());
+            return Ok((session, changed));
+        }
+        if let Some(session) = &state.session
+            && let Some(kept) = self.kept(session).await
+        {
+            state.session = Some(kept.clone());
+            return Ok((kept, false));
+        }
+        let session = Arc::new(self.log_in().await?);
+        state.session = Some(session.clone());
+        Ok((session, true))
+    }
+
+    /// A session with another token than the one that was refused.
+    pub(super) async fn fresh(&self, refused: &Arc<Session>) -> Result<Arc<Session>, KeyError> {
+        let mut state = self.state.lock().await;
+        if let Some(session) = state.session.as_ref().filter(|session| !Arc::ptr_eq(session, refused)) {
+            return Ok(session.clone());
+        }
+        let now = self.clock.now();
+        if state.forced.is_some_and(|at| now.saturating_duration_since(at) < FORCED_EVERY) {
+            return Err(Failure::Forbidden.of_read(&self.settings));
+        }
+        let session = match &self.token_file {
+            Some(file) => self.token_file_session(file, Some(refused)).await?.0,
+            None => self.forced_login(&mut state.forced, now).await?,
+        };
+        if Arc::ptr_eq(&session, refused) {
+            return Err(Failure::Forbidden.of_read(&self.settings));
+        }
+        state.session = Some(session.clone());
+        Ok(session)
+    }
+
+    async fn forced_login(
+        &self,
+        forced: &mut Option<Instant>,
+        now: Instant,
+    ) -> Result<Arc<Session>, KeyError> {
+        if let VaultLogin::Token(_) = &self.settings.login {
+            return Err(Failure::Forbidden.of_read(&self.settings));
+        }
+        let result = self.log_in().await;
+        let outage =
+            |error: &KeyError| matches!(error.kind(), KeyErrorKind::Unavailable | KeyErrorKind::Timeout);
+        // A login that never reached Vault says nothing about the token, and may be tried again.
+        if !result.as_ref().is_err_and(outage) {
+            *forced = Some(now);
+        }
+        result.map(Arc::new)
+    }
+
+    /// The session if its token still lasts, renewed where it is time; else none.
+    async fn kept(&self, session: &Arc<Session>) -> Option<Arc<Session>> {
+        let Some(lease) = &session.lease else { return Some(session.clone()) };
+        let now = self.clock.now();
+        if now < lease.renew_at {
+            return Some(session.clone());
+        }
+        if lease.renewable && now < lease.end {
+            let token = &session.client.middle.token;
+            match self.ask("auth/token/renew-self", Some(token), b"{}".to_vec()).await {
+                // Near its longest life a token is renewed for less than was asked.
+                Ok(auth) if auth.lease() >= lease.length / 2 => {
+                    return self.session(token, auth.lasting(now)).ok().map(Arc::new);
+                }
+                Err(
+                    Failure::Connect | Failure::Slow | Failure::Unreadable | Failure::Status(429 | 500..),
+                ) => {
+                    return Some(session.clone());
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    async fn log_in(&self) -> Result<Session, KeyError> {
+        match &self.settings.login {
+            VaultLogin::Token(token) => self.session(token.expose_secret(), None),
+            VaultLogin::TokenFile(_) => Err(token_file_unusable()),
+            VaultLogin::AppRole { mount, role_id, secret_id } => {
+                let body = LoginBody { role_id, secret_id: secret_id.expose_secret() };
+                let body = serde_json::to_vec(&body).unwrap_or_default();
+                let now = self.clock.now();
+                let step = "the AppRole login";
+                let auth = self.ask(&format!("auth/{mount}/login"), None, body).await;
+                let auth = auth.map_err(|failure| failure.of_login(step))?;
+                if !is_token(auth.client_token.expose_secret()) {
+                    return Err(Failure::Unreadable.of_login(step));
+                }
+                tracing::debug!("vault: logged in with AppRole");
+                self.session(auth.client_token.expose_secret(), auth.lasting(now))
+            }
+        }
+    }
+
+    /// The session of the token in the file: the one in hand if the file did not change.
+    async fn token_file_session(
+        &self,
+        file: &FileKeys,
+        in_hand: Option<&Arc<Session>>,
+    ) -> Result<(Arc<Session>, bool), KeyError> {
+        let deadline = self.clock.now() + super::LONGEST_CALL;
+        // Whatever is wrong with the file, the secret in Vault was not revoked by it.
+        let token = file.keys(deadline).await.map_err(|error| token_file_unusable().with_source(error))?;
+        let (token, version) = (token.current.expose(), token.current.version());
+        if let Some(session) = in_hand.filter(|session| session.file.as_deref() == Some(version)) {
+            return Ok((session.clone(), false));
+        }
+        if !is_token(token) {
+            return Err(token_file_unusable());
+        }
+        let mut session = self.session(token, None)?;
+        session.file = Some(version.to_owned());
+        Ok((Arc::new(session), true))
+    }
+
+    fn session(&self, token: &str, lease: Option<Lease>) -> Result<Session, KeyError> {
+        // Every setting that has a default in the environment is given, so that nothing is taken from there.
+        let settings = VaultClientSettingsBuilder::default()
+            .address(&self.settings.base)
+            .ca_certs(Vec::new())
+            .identity(None)
+            .token(token)
+            .verify(true)
+            .build()
+            .map_err(|_| Failure::Unreadable.of_login("the set-up"))?;
+        let middle = EndpointMiddleware {
+            token: token.to_owned(),
+            version: "v1".to_owned(),
+            wrap: None,
+            namespace: self.settings.namespace.clone(),
+        };
+        // Made of its parts: `VaultClient::new` would build a client that follows redirects and waits for ever.
+        let http = rustify::clients::reqwest::Client::new(&self.settings.base, self.settings.http.clone());
+        Ok(Session { client: VaultClient { http, middle, settings }, lease, file: None })
+    }
+
+    /// A login or a renewal. Not through vaultrs, which cannot read an answer without `token_policies`, and then prints the token.
+    async fn ask(&self, path: &str, token: Option<&str>, body: Vec<u8>) -> Result<Auth, Failure> {
+        let mut url = reqwest::Url::parse(&self.settings.base).map_err(|_| Failure::Unreadable)?;
+        url.path_segments_mut()
+            .map_err(|()| Failure::Unreadable)?
+            .pop_if_empty()
+            .push("v1")
+            .extend(path.split('/'));
+        let mut request = self.settings.http.post(url).header(CONTENT_TYPE, "application/json").body(body);
+        request = request.header("x-vault-request", "true");
+        if let Some(namespace) = &self.settings.namespace {
+            request = request.header("x-vault-namespace", namespace);
+        }
+        if let Some(token) = token {
+            let mut value = HeaderValue::from_str(token).map_err(|_| Failure::Unreadable)?;
+            value.set_sensitive(true);
+            request = request.header("x-vault-token", value);
+        }
+        send(request).with_subscriber(NoSubscriber::default()).await
+    }
+}
+
+async fn send(request: reqwest::RequestBuilder) -> Result<Auth, Failure> {
+    let mut response = request.send().await.map_err(|error| Failure::of_connection(&error))?;
+    match response.status().as_u16() {
+        200..=299 => {}
+        // A bad AppRole pair is a 400, an unknown mount a 403 or 404.
+        status @ (400 | 401 | 403 | 404) => return Err(Failure::LoginRefused(status)),
+        status => return Err(Failure::Status(status)),
+    }
+    let mut body = Zeroizing::new(Vec::with_capacity(8 * 1024));
+    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of_connection(&error))? {
+        if body.len() + chunk.len() > LARGEST_ANSWER {
+            return Err(Failure::Unreadable);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let answer: Answer = serde_json::from_slice(&body).map_err(|_| Failure::Unreadable)?;
+    let GivenAuth { client_token, lease_duration, renewable } = answer.auth.ok_or(Failure::Unreadable)?;
+    Ok(Auth { client_token: client_token.into(), lease_duration, renewable })
+}
+
+fn token_file_unusable() -> KeyError {
+    let unusable =
+        "vault: the token file cannot be used; check that it exists and holds one token and nothing else";
+    KeyError::new(KeyErrorKind::Unavailable, unusable)
+}
+
+#[derive(Serialize)]
+struct LoginBody<'a> {
+    role_id: &'a str,
+    secret_id: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    auth: Option<GivenAuth>,
+}
+
+#[derive(Deserialize)]
+struct GivenAuth {
+    client_token: String,
+    lease_duration: u64,
+    renewable: bool,
+}
+
+/// What a login or renewal gave.
+struct Auth {
+    client_token: SecretString,
+    lease_duration: u64,
+    renewable: bool,
+}
+
+impl Auth {
+    fn lease(&self) -> Duration {
+        // Vault's own limit is 32 days by default; a year keeps the arithmetic safe.
+        Duration::from_secs(self.lease_duration.min(365 * 24 * 3600))
+    }
+
+    /// The lease from `now` on; a duration of zero means that the token does not end.
+    fn lasting(&self, now: Instant) -> Option<Lease> {
+        let length = self.lease();
+        // The last tenth, and at least 5 s, are not relied on.
+        let usable = length.saturating_sub((length / 10).max(Duration::from_secs(5)));
+        let renew_at = now + usable.min(length * 2 / 3);
+        let lease = Lease { renew_at, end: now + usable, length, renewable: self.renewable };
+        (!length.is_zero()).then_some(lease)
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").field("token_file", &self.token_file).finish_non_exhaustive()
+    }
+}
