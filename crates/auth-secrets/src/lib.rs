@@ -52,3 +52,8 @@ pub use fixed::StaticKeys;
 #[cfg(feature = "vault")]
 pub use vault::{VaultKeys, VaultLogin, VaultSettings};
 pub use x_signature::{X_SIGNATURE, XSignatureSigner};
+
+// With every feature, because it has an example of each.
+#[cfg(all(doctest, feature = "vault"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
