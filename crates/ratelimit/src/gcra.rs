@@ -137,6 +137,11 @@ impl Gcra {
         self.not_before
     }
 
+    /// Time from one new cell to the next.
+    pub fn interval(&self) -> Duration {
+        Duration::from_nanos(self.interval)
+    }
+
     fn book(&mut self, slot: u64, cells: u32) -> Grant {
         let debt = self.cost(u128::from(cells));
         self.full_at = self.full_at.max(u128::from(slot)) + debt;

@@ -1,5 +1,7 @@
 //! The shared vectors of the pace: `tests/vectors/gcra.json`, or the file of that name in `TRUNKLINE_VECTORS`.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;

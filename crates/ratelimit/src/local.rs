@@ -1,0 +1,199 @@
+//! The pacer of one process.
+
+mod line;
+mod schedule;
+mod slot;
+mod waiting;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use trunkline_core_types::{
+    Ask, BoxFuture, Clock, Denied, Fact, Lane, Observer, Pacer, Permit, Rate, Signal,
+};
+
+use self::schedule::{Limits, Schedule};
+use self::slot::Held;
+use self::waiting::Waiting;
+use crate::{Gcra, Grant, LocalPacerSettings};
+
+/// Paces everybody in this process who holds a clone of it.
+///
+/// **Bound.** Starts that keep to [`Permit::start_by`] number at most `burst + floor((W + tolerance) / interval)` in any closed
+/// window of length `W`, whatever is dropped, given back, paused or refused meanwhile. After a change of rate the bound holds for
+/// windows on either side of it with their own interval, and across it with the shorter one.
+///
+/// **Order.** Interactive before bulk, in each lane as they came. Only the first in line has a timer on the next slot, and it holds
+/// nothing: when it wakes it looks again, so that a pause, another rate or a more urgent request counts at once. One who is dropped
+/// leaves no hole. A lane of interactive requests at the full rate starves bulk; within a lane nobody is overtaken, except one whose future is
+/// not polled for a tolerance after it was called: it is passed by and comes back to its place when it is polled. Others notice it at the
+/// next arrival, ended permit or deadline.
+///
+/// **Refusals.** Whose turn comes after its deadline, if everybody ahead is served, is refused at once, also in the middle of the wait when a
+/// pause moves its turn. The wait in the refusal is exact for the first in line and a lower bound behind it.
+///
+/// A permit is granted at or after its slot, never before; its `start_by` is the slot plus the tolerance. A slot that a late timer missed
+/// is caught up while it is less than half a tolerance old; time in which nobody waited is not caught up beyond the burst.
+///
+/// Handles are cheap to clone. No task is spawned: futures drive the line. Rates above 1,000 a second are served in groups per millisecond.
+#[derive(Debug, Clone)]
+pub struct LocalPacer {
+    inner: Arc<Inner>,
+}
+
+/// A look at a [`LocalPacer`] at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The present rate.
+    pub rate: Rate,
+    /// Who waits in the interactive lane.
+    pub interactive: usize,
+    /// Who waits in the bulk lane.
+    pub bulk: usize,
+    /// Permits that are out.
+    pub in_flight: u32,
+    /// Permits granted so far.
+    pub permitted: u64,
+    /// How long the present pause lasts; zero without one.
+    pub paused: Duration,
+    /// Whether it was shut down.
+    pub closed: bool,
+}
+
+impl LocalPacer {
+    /// The longest pause a [`Signal::Throttled`] can set: one hour. A longer one is cut to it.
+    pub const MAX_PAUSE: Duration = Duration::from_secs(3_600);
+
+    pub(crate) fn new(settings: LocalPacerSettings) -> Self {
+        let tolerance = settings.tolerance.as_nanos() as u64;
+        let limits = Limits {
+            queue: settings.queue,
+            in_flight: settings.in_flight_max.map_or(u32::MAX, |max| max.get()),
+            catch_up: tolerance / 2,
+            grace: tolerance,
+        };
+        let schedule = Schedule::new(settings.rate, Gcra::new(settings.rate, settings.burst), limits);
+        let inner = Inner {
+            schedule: Mutex::new(schedule),
+            origin: settings.clock.now(),
+            clock: settings.clock,
+            tolerance: settings.tolerance,
+            observer: settings.observer,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Another rate from now on. What was taken stays taken, counted in slots; whoever waits is served at the new rate,
+    /// and whose turn moves past its deadline is refused. Permits that are out keep their `start_by`.
+    pub fn set_rate(&self, rate: Rate) {
+        let now = self.inner.now();
+        let woken = self.inner.schedule().set_rate(now, rate);
+        wake(woken);
+    }
+
+    /// Ends every wait and refuses whoever comes, with [`DeniedKind::Closed`](trunkline_core_types::DeniedKind::Closed).
+    /// Permits that are out stay valid. It cannot be opened again.
+    pub fn close(&self) {
+        let woken = self.inner.schedule().close();
+        wake(woken);
+    }
+
+    /// How many wait, in all lanes.
+    pub fn waiting(&self) -> usize {
+        let schedule = self.inner.schedule();
+        Lane::ALL.into_iter().map(|lane| schedule.waiting(lane)).sum()
+    }
+
+    /// The present state, for a health page or a gauge.
+    pub fn snapshot(&self) -> Snapshot {
+        let now = self.inner.now();
+        let schedule = self.inner.schedule();
+        Snapshot {
+            rate: schedule.rate,
+            interactive: schedule.waiting(Lane::Interactive),
+            bulk: schedule.waiting(Lane::Bulk),
+            in_flight: schedule.in_flight,
+            permitted: schedule.permitted,
+            paused: Duration::from_nanos(schedule.pace.paused_until().saturating_sub(now)),
+            closed: schedule.closed,
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Pacer for LocalPacer {
+    fn acquire(&self, ask: Ask) -> BoxFuture<'_, Result<Permit, Denied>> {
+        Box::pin(Waiting::new(&self.inner, ask))
+    }
+
+    /// A throttle pauses everybody from now on, until the later of this pause and the present one. Whoever was about to start waits anew;
+    /// permits that were granted and not yet used are not recalled.
+    fn feedback(&self, signal: Signal) {
+        let Signal::Throttled { pause } = signal else { return };
+        let pause = pause.min(Self::MAX_PAUSE);
+        let now = self.inner.now();
+        let until = now.saturating_add(pause.as_nanos() as u64);
+        let woken = self.inner.schedule().pause_until(now, until);
+        wake(woken);
+        self.inner.observer.saw(Fact::Throttled { pause });
+    }
+}
+
+/// What a pacer's clones, waiters and permits share. No lock is held while a waker, the clock or the observer runs.
+#[derive(Debug)]
+struct Inner {
+    schedule: Mutex<Schedule>,
+    clock: Arc<dyn Clock>,
+    origin: Instant,
+    tolerance: Duration,
+    observer: Arc<dyn Observer>,
+}
+
+impl Inner {
+    /// The schedule stays consistent between any two statements that could panic, so a poisoned lock is no reason to stop.
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        self.since_origin(self.clock.now())
+    }
+
+    fn since_origin(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn instant(&self, at: u64) -> Instant {
+        self.origin + Duration::from_nanos(at)
+    }
+
+    fn permit(self: &Arc<Self>, grant: Grant, lane: Lane, waited: u64) -> Permit {
+        let start_by = self.instant(grant.slot()) + self.tolerance;
+        let permit = Permit::new(start_by, Some(Box::new(Held { pacer: Arc::clone(self), grant })));
+        self.observer.saw(Fact::Permitted { lane, waited: Duration::from_nanos(waited) });
+        permit
+    }
+
+    fn denied(&self, denied: Denied, lane: Lane) -> Denied {
+        self.observer.saw(Fact::Denied { lane, kind: denied.kind });
+        denied
+    }
+
+    fn leave(&self, id: u64, lane: Lane) {
+        let now = self.now();
+        let next = self.schedule().leave(now, id, lane);
+        wake(next);
+    }
+
+    fn end(&self, grant: Grant, back: bool) {
+        let now = self.now();
+        let next = self.schedule().end(now, grant, back);
+        wake(next);
+    }
+}
+
+fn wake(wakers: impl IntoIterator<Item = Waker>) {
+    wakers.into_iter().for_each(Waker::wake);
+}
