@@ -1,3 +1,55 @@
-//! Workspace tasks.
+//! Workspace tasks: checks, the real servers of the tests, the test run and CI.
+//!
+//! `cargo xtask ci` is what the hosted job runs, step for step. Nothing here is part of the product.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task reports to its terminal")]
 
-fn main() {}
+mod ci;
+mod files;
+mod run;
+mod services;
+mod test;
+mod tidy;
+mod venv;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Tasks of the Trunkline workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Check layers, manifests and files without building a crate; lists every failure with its fix.
+    Tidy,
+    /// Start the real servers, print their variables as one JSON line, stay up until stdin closes or Ctrl-C.
+    Services,
+    /// Start the real servers and run every test and doc test.
+    Test {
+        /// Run one member only: its folder or package name.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+    },
+    /// Run tidy, fmt, clippy, test, docs, package and deny, and stop at the first that fails.
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().task {
+        Task::Tidy => tidy::run(),
+        Task::Services => services::run(),
+        Task::Test { only } => test::run(only.as_deref()),
+        Task::Ci => ci::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
