@@ -262,6 +262,19 @@ async fn an_invalidated_key_is_not_served_stale_by_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_does_not_wait_for_the_pause_of_an_outage() {
+    let bench = Bench::new();
+    bench.version().await.unwrap();
+    bench.store.fail(KeyErrorKind::Unavailable);
+    bench.pass(331 * S).await;
+    bench.version().await.unwrap();
+    bench.pass(101 * MS).await;
+    bench.store.set("two", "kv-2");
+    bench.cache.invalidate("kv-1");
+    assert_eq!((bench.version().await.unwrap().as_str(), bench.store.fetches()), ("kv-2", 3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fetch_that_began_before_the_refusal_is_repeated() {
     let bench = Bench::new();
     let first = bench.cache.keys(bench.clock.now() + 10 * MS).await;

@@ -3,6 +3,7 @@
 mod server;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use trunkline_auth_secrets::{CacheSettings, CachedKeys, VaultKeys, VaultLogin, VaultSettings};
@@ -178,6 +179,39 @@ async fn a_403_with_vault_out_at_the_login_is_an_outage() {
 }
 
 #[tokio::test]
+async fn one_login_replaces_a_revoked_token_for_all_callers() {
+    let live = Arc::new(AtomicUsize::new(1));
+    let server = Server::start({
+        let live = live.clone();
+        let logins = AtomicUsize::new(0);
+        move |request| match request {
+            again if again.contains("/login") => {
+                json(200, &login(&format!("hvs.{}", logins.fetch_add(1, Ordering::SeqCst) + 1), 3600, true))
+            }
+            read if read.contains(&format!("hvs.{}", live.load(Ordering::SeqCst))) => {
+                json(200, &secret(1, r#"{"value":"v"}"#))
+            }
+            _ => json(403, r#"{"errors":["permission denied"]}"#),
+        }
+    })
+    .await;
+    let clock = HandClock::new();
+    let keys = Arc::new(keys(&clock, settings(&server, app_role())));
+    version(&clock, &*keys).await.unwrap();
+    live.store(2, Ordering::SeqCst);
+    let callers: Vec<_> = (0..10)
+        .map(|_| {
+            let (clock, keys) = (clock.clone(), keys.clone());
+            tokio::spawn(async move { version(&clock, &*keys).await })
+        })
+        .collect();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap().unwrap(), "kv-1");
+    }
+    assert_eq!(server.requests().iter().filter(|request| request.contains("/login")).count(), 2);
+}
+
+#[tokio::test]
 async fn a_token_file_is_followed_and_its_loss_is_no_revocation() {
     let server = Server::start(|request| match request {
         new if new.contains("hvs.two") => json(200, &secret(2, r#"{"value":"v"}"#)),
@@ -308,7 +342,10 @@ async fn no_odd_answer_to_a_login_is_printed_anywhere() {
         ),
         (json(200, r#"{"auth":{"client_token":["canary"]}}"#), Unavailable),
         (json(200, r#"{"auth":null,"data":"canary"}"#), Unavailable),
-        (json(200, &format!(r#"{{"x":"{}"}}"#, "canary".repeat(20_000))), Unavailable),
+        (
+            json(200, &format!(r#"{{"x":"{}",{}"#, "canary".repeat(20_000), &login("t", 9, true)[1..])),
+            Unavailable,
+        ),
         (json(200, "canary"), Unavailable),
         (json(400, r#"{"errors":["invalid role or secret ID canary"]}"#), Denied),
         (json(403, "canary"), Denied),
@@ -321,6 +358,7 @@ async fn no_odd_answer_to_a_login_is_printed_anywhere() {
         let keys = keys(&clock, settings(&server, app_role()));
         let error = keys.keys(clock.now() + S).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{:.200}", answer);
+        assert_eq!(server.requests().len(), 1, "a token was taken from {answer:.200}");
         assert!(!format!("{error} {error:?} {error:#?} {keys:?}").contains("canary"), "{error:?}");
     }
     assert!(!logged.text().contains("canary"), "{}", logged.text());
