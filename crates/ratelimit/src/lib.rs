@@ -41,3 +41,7 @@ pub use leases::LocalLeases;
 pub use local::{LocalPacer, Snapshot};
 pub use settings::LocalPacerSettings;
 pub use unlimited::UnlimitedPacer;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -87,6 +87,18 @@ async fn permits_come_one_interval_apart_and_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn slots_never_run_backwards() {
+    let pacer = settings(10).burst(some(2)).build().unwrap();
+    pacer.feedback(Signal::Throttled { pause: ms(100) });
+    let mut early = pacer.acquire(bulk(LONG));
+    assert!(early.as_mut().now_or_never().is_none());
+    sleep(ms(120)).await;
+    let first = slot(&pacer.acquire(urgent(LONG)).now_or_never().unwrap().unwrap());
+    let second = slot(&early.now_or_never().unwrap().unwrap());
+    assert!(second >= first, "{:?} back", first - second);
+}
+
+#[tokio::test(start_paused = true)]
 async fn idle_time_is_not_caught_up_beyond_the_burst() {
     let pacer = settings(10).burst(some(3)).build().unwrap();
     sleep(LONG).await;
@@ -211,6 +223,18 @@ async fn a_pause_holds_everybody_and_refuses_whoever_cannot_wait_that_long() {
         slots.push(task.await.unwrap().1.map(|permit| slot(&permit) - start).map_err(|denied| denied.wait));
     }
     assert_eq!(slots, [Ok(ms(2_050)), Ok(ms(2_150)), Err(Some(ms(2_200)))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_is_refused_and_dropped_before_it_hears_of_it_leaves_nothing_behind() {
+    let pacer = settings(10).queue(1).build().unwrap();
+    drop(pacer.acquire(urgent(LONG)).await.unwrap());
+    let mut waiter = pacer.acquire(urgent(ms(500)));
+    assert!(waiter.as_mut().now_or_never().is_none());
+    pacer.feedback(Signal::Throttled { pause: ms(1_000) });
+    assert_eq!(pacer.waiting(), 0);
+    drop(waiter);
+    pacer.acquire(urgent(ms(1_000))).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
