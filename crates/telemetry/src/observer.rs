@@ -1,0 +1,120 @@
+//! The observer that turns facts into metrics.
+
+use std::fmt;
+use std::time::Duration;
+
+use trunkline_core_types::{AccountId, Class, Fact, KeyErrorKind, Observer, Operation};
+
+use crate::catalogue::{
+    API_CALLS, API_LATENCY, ATTEMPT, CALLS, DENIED, JOURNAL_FAILURES, KEY_FETCHES, KEY_STALE, LATE_PERMITS,
+    OPERATION_DURATION, RETRIES, STALE_CONNECTIONS, THROTTLES, WAITS,
+};
+use crate::series::Series;
+use crate::status;
+
+/// Counts the facts of one account in the metrics of the [`CATALOGUE`](crate::CATALOGUE).
+///
+/// It feeds whichever `metrics` recorder is installed when a fact comes, also one that is installed after it was made; without a
+/// recorder it counts nothing. One account has at most a few hundred series; their keys are built here, so that a fact costs one or
+/// two look-ups and no allocation.
+pub struct MetricsObserver {
+    account: AccountId,
+    attempt: Series,
+    calls: Series,
+    operation: Series,
+    retries: Series,
+    waits: Series,
+    denied: Series,
+    late_permits: Series,
+    throttles: Series,
+    stale_connections: Series,
+    key_fetches: Series,
+    key_stale: Series,
+    journal_failures: Series,
+    pair: Option<Pair>,
+}
+
+struct Pair {
+    calls: Series,
+    latency: Series,
+}
+
+impl MetricsObserver {
+    /// An observer whose label `account` is this name.
+    pub fn new(account: &AccountId) -> Self {
+        let of = |metric| Series::of(metric, Some(account));
+        Self {
+            account: account.clone(),
+            attempt: of(&ATTEMPT),
+            calls: of(&CALLS),
+            operation: of(&OPERATION_DURATION),
+            retries: of(&RETRIES),
+            waits: of(&WAITS),
+            denied: of(&DENIED),
+            late_permits: of(&LATE_PERMITS),
+            throttles: of(&THROTTLES),
+            stale_connections: of(&STALE_CONNECTIONS),
+            key_fetches: of(&KEY_FETCHES),
+            key_stale: of(&KEY_STALE),
+            journal_failures: of(&JOURNAL_FAILURES),
+            pair: None,
+        }
+    }
+
+    /// Also feeds `claude_api_calls_total{status_code}` and `claude_api_latency_seconds`, one count and one duration per attempt.
+    /// Default: off. The pair does not name the account, so turn it on for one provider only.
+    #[must_use]
+    pub fn article_pair(mut self) -> Self {
+        self.pair =
+            Some(Pair { calls: Series::of(&API_CALLS, None), latency: Series::of(&API_LATENCY, None) });
+        self
+    }
+
+    fn attempt(&self, operation: Operation, class: Class, status: Option<u16>, took: Duration) {
+        self.attempt.record(&[operation.as_str(), class.as_str()], took);
+        if let Some(pair) = &self.pair {
+            pair.calls.count_at(status::index(status));
+            pair.latency.record(&[], took);
+        }
+    }
+
+    fn call(&self, operation: Operation, class: Class, took: Duration) {
+        self.operation.record(&[operation.as_str(), class.as_str()], took);
+        if operation == Operation::Create {
+            self.calls.count(&[class.as_str()]);
+        }
+    }
+}
+
+impl Observer for MetricsObserver {
+    fn saw(&self, fact: Fact) {
+        match fact {
+            Fact::Attempt { operation, class, status, took } => self.attempt(operation, class, status, took),
+            Fact::Call { operation, class, took, .. } => self.call(operation, class, took),
+            Fact::Retried { operation, class, .. } => {
+                self.retries.count(&[operation.as_str(), class.as_str()]);
+            }
+            Fact::Permitted { lane, waited } => self.waits.record(&[lane.as_str()], waited),
+            Fact::Denied { kind, .. } => self.denied.count(&[kind.as_str()]),
+            Fact::LatePermit { .. } => self.late_permits.count(&[]),
+            Fact::Throttled { .. } => self.throttles.count(&[]),
+            Fact::StaleConnection => self.stale_connections.count(&[]),
+            Fact::KeyFetch { backend, error, .. } => {
+                self.key_fetches.count(&[backend, error.map_or("ok", KeyErrorKind::as_str)]);
+            }
+            Fact::KeyStale { backend, .. } => self.key_stale.count(&[backend]),
+            Fact::JournalFailed { step } => self.journal_failures.count(&[step]),
+            // A fact that this version does not know has no metric.
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Debug for MetricsObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricsObserver")
+            .field("account", &self.account)
+            .field("article_pair", &self.pair.is_some())
+            .finish_non_exhaustive()
+    }
+}
