@@ -159,6 +159,13 @@ impl Attempt {
         self
     }
 
+    /// Numbered from here, as the journal's claim said. Default: 1.
+    #[must_use]
+    pub fn numbered(mut self, number: u32) -> Self {
+        self.0.number = number;
+        self
+    }
+
     /// Reports into this cell, which the caller keeps. Default: a cell of its own.
     #[must_use]
     pub fn reporting_to(mut self, evidence: Evidence) -> Self {
@@ -186,7 +193,7 @@ impl Attempt {
         self.0.operation
     }
 
-    /// Attempts of one call are numbered from 1.
+    /// Attempts of one key are numbered upwards.
     pub fn number(&self) -> u32 {
         self.0.number
     }

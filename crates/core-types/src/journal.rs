@@ -12,7 +12,10 @@ use crate::{BoxFuture, Class, IdempotencyKey, Intent, Source};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// The key is free and now yours: dial.
-    Go,
+    Go {
+        /// The number of the first attempt: 1, or above every number begun under the key before.
+        number: u32,
+    },
     /// The key is open: an attempt is running or its outcome is unknown. Dial nobody.
     Open,
     /// The key has its answer.

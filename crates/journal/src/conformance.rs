@@ -65,6 +65,9 @@ pub async fn all(make: impl Fn() -> Arc<dyn AttemptJournal>) {
 const FREEING: [Class; 3] = [Class::Unsent, Class::Deferred, Class::Rejected(Scope::Account)];
 const ANSWERS: [Class; 2] = [Class::Accepted, Class::Rejected(Scope::Call)];
 
+/// The answer to the first claim of a key.
+const FIRST: Claim = Claim::Go { number: 1 };
+
 /// 2001-09-09.
 fn past() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)
@@ -131,7 +134,7 @@ impl<'a> Key<'a> {
 
     /// Claims the key and carries attempt 1 to its end.
     async fn tried(&self, class: Class, reply: Option<&'static str>) {
-        self.claims(Claim::Go).await;
+        self.claims(FIRST).await;
         self.begin(1).await;
         self.end(1, class, reply);
     }

@@ -19,7 +19,7 @@
 //!     fence: SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000),
 //! });
 //!
-//! assert_eq!(journal.claim(&intent).await?, Claim::Go);
+//! assert_eq!(journal.claim(&intent).await?, Claim::Go { number: 1 });
 //! journal.begin(&intent, 1).await?; // before the first byte
 //! journal.end(&intent.key, 1, Class::Accepted, Some("the reply".into()))?;
 //!

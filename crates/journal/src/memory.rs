@@ -86,7 +86,7 @@ impl MemoryJournal {
         };
         keys.forget(&intent.key);
         keys.open.insert(intent.key.clone(), Open::new(intent.clone(), last));
-        Ok(Claim::Go)
+        Ok(Claim::Go { number: last + 1 })
     }
 
     fn open_now(

@@ -58,7 +58,7 @@ async fn passes_the_conformance_suite() {
 
 async fn place(journal: &MemoryJournal, key: &str, class: Class) {
     let intent = intent(key);
-    assert_eq!(journal.claim(&intent).await.unwrap(), Claim::Go, "{key}");
+    assert_eq!(journal.claim(&intent).await.unwrap(), Claim::Go { number: 1 }, "{key}");
     journal.begin(&intent, 1).await.unwrap();
     journal.end(&intent.key, 1, class, None).unwrap();
     journal.settle(&intent.key, class, None).unwrap();
@@ -82,12 +82,12 @@ async fn a_full_journal_sweeps_what_ended_long_ago_and_never_what_is_open() {
     // A key that is held, settled or free needs no room.
     assert_eq!(journal.claim(&intent("unknown")).await.unwrap(), Claim::Open);
     assert_eq!(journal.claim(&intent("fifth")).await.unwrap(), Claim::Settled(Class::Accepted, None));
-    assert_eq!(journal.claim(&intent("unsent")).await.unwrap(), Claim::Go);
+    assert_eq!(journal.claim(&intent("unsent")).await.unwrap(), Claim::Go { number: 2 });
     assert_eq!(format!("{journal:?}"), "MemoryJournal { open: 2, ended: 2, max_keys: 4, .. }");
     assert_eq!(journal.claim(&intent("placed")).await.unwrap_err().kind(), JournalErrorKind::Full);
 
     clock.forward(Duration::from_secs(61));
-    assert_eq!(journal.claim(&intent("sixth")).await.unwrap(), Claim::Go);
+    assert_eq!(journal.claim(&intent("sixth")).await.unwrap(), Claim::Go { number: 1 });
     assert_eq!(journal.claim(&intent("unknown")).await.unwrap(), Claim::Open);
     assert_eq!(journal.claim(&intent("unsent")).await.unwrap(), Claim::Open);
 }
@@ -106,7 +106,7 @@ async fn nothing_is_swept_while_there_is_room() {
 async fn a_claim_holds_a_bounded_number_of_attempts() {
     let journal = MemoryJournal::new(Hand::new());
     let intent = intent("stubborn");
-    assert_eq!(journal.claim(&intent).await.unwrap(), Claim::Go);
+    assert_eq!(journal.claim(&intent).await.unwrap(), Claim::Go { number: 1 });
     for number in 1..=256 {
         journal.begin(&intent, number).await.unwrap();
         journal.end(&intent.key, number, Class::Deferred, None).unwrap();
@@ -118,7 +118,7 @@ async fn a_claim_holds_a_bounded_number_of_attempts() {
 async fn a_late_acceptance_of_a_freed_call_sticks() {
     let journal = MemoryJournal::new(Hand::new());
     let call = intent("late");
-    assert_eq!(journal.claim(&call).await.unwrap(), Claim::Go);
+    assert_eq!(journal.claim(&call).await.unwrap(), Claim::Go { number: 1 });
     journal.begin(&call, 1).await.unwrap();
     journal.end(&call.key, 1, Class::Ambiguous, None).unwrap();
     journal.settle(&call.key, Class::Unsent, None).unwrap();
@@ -180,7 +180,7 @@ async fn check(
     match step {
         Step::Claim(key) => {
             let model = models.entry(key).or_default();
-            if journal.claim(&name(key)).await.unwrap() == Claim::Go {
+            if matches!(journal.claim(&name(key)).await.unwrap(), Claim::Go { .. }) {
                 prop_assert!(!model.held && !model.placed, "a second Go of key {key}: {model:?}");
                 (model.held, model.in_flight) = (true, None);
             } else {

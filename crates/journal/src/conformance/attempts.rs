@@ -2,7 +2,7 @@
 
 use trunkline_core_types::{AttemptJournal, Claim, Class, Scope};
 
-use super::{ANSWERS, FREEING, Key, settled};
+use super::{ANSWERS, FIRST, FREEING, Key, settled};
 
 /// Nothing begins or ends under a key that nobody holds.
 ///
@@ -13,7 +13,7 @@ pub async fn begin_needs_a_claim(journal: &dyn AttemptJournal) {
     key.begin_refused(1).await;
     key.end_refused(1, Class::Accepted);
     key.settle_refused(Class::Ambiguous);
-    key.claims(Claim::Go).await;
+    key.claims(FIRST).await;
     key.end_refused(1, Class::Accepted);
     key.settle(Class::Unsent, None);
     key.begin_refused(1).await;
@@ -35,7 +35,7 @@ pub async fn numbers_only_go_up(journal: &dyn AttemptJournal) {
     key.begin(5).await;
     key.end(5, Class::Unsent, None);
     key.settle(Class::Unsent, None);
-    key.claims(Claim::Go).await;
+    key.claims(Claim::Go { number: 6 }).await;
     key.begin_refused(5).await;
     key.begin(6).await;
 }
@@ -47,7 +47,7 @@ pub async fn numbers_only_go_up(journal: &dyn AttemptJournal) {
 /// If the journal breaks the row.
 pub async fn one_attempt_in_flight(journal: &dyn AttemptJournal) {
     let key = Key::new("one attempt in flight", journal, "flying");
-    key.claims(Claim::Go).await;
+    key.claims(FIRST).await;
     key.begin(1).await;
     key.begin_refused(1).await;
     key.begin_refused(2).await;
@@ -109,7 +109,7 @@ pub async fn end_keeps_the_first_verdict(journal: &dyn AttemptJournal) {
             key.claims(want).await;
             if FREEING.contains(&known) {
                 key.settle(known, None);
-                key.claims(Claim::Go).await;
+                key.claims(Claim::Go { number: 2 }).await;
             }
         }
     }

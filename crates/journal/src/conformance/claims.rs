@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use trunkline_core_types::{AttemptJournal, Claim, Class};
 
-use super::{FREEING, Key, future, intent, ok, same, settled};
+use super::{FIRST, FREEING, Key, future, intent, ok, same, settled};
 
 /// A free key is claimed; while it is held, between its attempts too, every other claim finds it open.
 ///
@@ -12,13 +12,13 @@ use super::{FREEING, Key, future, intent, ok, same, settled};
 /// If the journal breaks the row.
 pub async fn a_second_claim_finds_it_open(journal: &dyn AttemptJournal) {
     let key = Key::new("a second claim finds it open", journal, "held");
-    key.claims(Claim::Go).await;
+    key.claims(FIRST).await;
     key.claims(Claim::Open).await;
     key.begin(1).await;
     key.claims(Claim::Open).await;
     key.end(1, Class::Deferred, None);
     key.claims(Claim::Open).await;
-    Key::new(key.row, journal, "another").claims(Claim::Go).await;
+    Key::new(key.row, journal, "another").claims(FIRST).await;
 }
 
 /// A claim that is settled as not sent before any attempt leaves the key free, as does the claim after it.
@@ -29,10 +29,10 @@ pub async fn a_claim_without_attempts_is_freed(journal: &dyn AttemptJournal) {
     for (i, class) in FREEING.into_iter().enumerate() {
         let key = Key::new("a claim without attempts is freed", journal, &format!("unused-{i}"));
         for _ in 0..3 {
-            key.claims(Claim::Go).await;
+            key.claims(FIRST).await;
             key.settle(class, None);
         }
-        key.claims(Claim::Go).await;
+        key.claims(FIRST).await;
         key.begin(1).await;
     }
 }
@@ -46,7 +46,7 @@ pub async fn another_call_is_a_mismatch(journal: &dyn AttemptJournal) {
     let other_call = key.with("main", "another detail", future());
     let other_account = key.with("backup", "detail", future());
 
-    key.claims(Claim::Go).await;
+    key.claims(FIRST).await;
     other_call.claims(Claim::Mismatch).await;
     other_account.claims(Claim::Open).await;
     other_call.begin_refused(1).await;
@@ -58,7 +58,7 @@ pub async fn another_call_is_a_mismatch(journal: &dyn AttemptJournal) {
     key.end(1, Class::Unsent, None);
     key.settle(Class::Unsent, None);
     other_call.claims(Claim::Mismatch).await;
-    other_account.claims(Claim::Go).await;
+    other_account.claims(Claim::Go { number: 2 }).await;
 
     other_account.begin(2).await;
     key.end(2, Class::Ambiguous, None);
@@ -85,7 +85,7 @@ pub async fn one_of_many_claims_goes(journal: Arc<dyn AttemptJournal>, claims: u
     let mut went = 0;
     for claim in running {
         match ok(row, ok(row, claim.await)) {
-            Claim::Go => went += 1,
+            Claim::Go { .. } => went += 1,
             other => same(row, other, Claim::Open),
         }
     }

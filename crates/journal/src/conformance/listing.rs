@@ -47,7 +47,7 @@ pub async fn open_calls_are_listed_in_pages(journal: &dyn AttemptJournal) {
     );
 
     // The freed key comes back with the account and the fence of its new attempt.
-    not_placed.claims(Claim::Go).await;
+    not_placed.claims(Claim::Go { number: 2 }).await;
     not_placed.begin(2).await;
     not_placed.end(2, Class::Ambiguous, None);
     let listed = ok(row, journal.open_calls(now, Some(&ok(row, "open-4".parse())), 1).await);

@@ -2,7 +2,7 @@
 
 use trunkline_core_types::{AttemptJournal, Claim, Class};
 
-use super::{ANSWERS, FREEING, Key, future, past, settled};
+use super::{ANSWERS, FIRST, FREEING, Key, future, past, settled};
 
 /// `Accepted` and `Rejected(Call)` are a key's answer for ever, from the end of the attempt on; the first reply is given back.
 ///
@@ -51,7 +51,7 @@ pub async fn what_did_not_act_frees_the_key(journal: &dyn AttemptJournal) {
         key.claims(Claim::Open).await;
         key.settle(class, Some("refusal"));
         key.settle(class, Some("refusal"));
-        key.claims(Claim::Go).await;
+        key.claims(Claim::Go { number: 2 }).await;
         key.claims(Claim::Open).await;
         key.begin(2).await;
         key.end(2, class, None);
@@ -78,7 +78,7 @@ pub async fn ambiguous_stays_open_until_proof(journal: &dyn AttemptJournal) {
         key.claims(match proof {
             Class::Ambiguous => Claim::Open,
             answer if ANSWERS.contains(&answer) => settled(answer, Some("proof")),
-            _ => Claim::Go,
+            _ => Claim::Go { number: 2 },
         })
         .await;
     }
@@ -93,7 +93,7 @@ pub async fn nothing_is_freed_under_an_attempt_in_flight(journal: &dyn AttemptJo
     let row = "nothing is freed under an attempt in flight";
     for (i, proof) in Class::ALL.into_iter().enumerate() {
         let live = Key::new(row, journal, &format!("live-{i}")).fenced(future());
-        live.claims(Claim::Go).await;
+        live.claims(FIRST).await;
         live.begin(1).await;
         match proof {
             Class::Accepted => {
@@ -112,13 +112,13 @@ pub async fn nothing_is_freed_under_an_attempt_in_flight(journal: &dyn AttemptJo
         }
 
         let dead = Key::new(row, journal, &format!("dead-{i}")).fenced(past());
-        dead.claims(Claim::Go).await;
+        dead.claims(FIRST).await;
         dead.begin(1).await;
         dead.settle(proof, Some("proof"));
         dead.claims(match proof {
             Class::Ambiguous => Claim::Open,
             answer if ANSWERS.contains(&answer) => settled(answer, Some("proof")),
-            _ => Claim::Go,
+            _ => Claim::Go { number: 2 },
         })
         .await;
     }

@@ -243,6 +243,24 @@ async fn a_dropped_future_is_unsent_before_the_first_byte_and_ambiguous_after() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_future_dropped_after_a_2xx_head_is_accepted() {
+    let client =
+        client(ScriptedDial::new([Script::replies("HTTP/1.1 201 Created\r\ncontent-length: 9\r\n\r\nnice")]));
+    let attempt = create();
+    let evidence = attempt.evidence().clone();
+    let mut future = client.send(attempt);
+    let clock = VirtualClock::new();
+    let mut wait = clock.sleep_until(clock.now() + Duration::from_secs(1));
+    std::future::poll_fn(|cx| {
+        assert!(future.as_mut().poll(cx).is_pending());
+        wait.as_mut().poll(cx)
+    })
+    .await;
+    drop(future);
+    assert_eq!(evidence.class(), Class::Accepted);
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_origin_is_refused_before_a_connection() {
     let dial = ScriptedDial::new([]);
     let client = client(dial.clone());
