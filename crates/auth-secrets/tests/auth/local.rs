@@ -8,7 +8,7 @@ use std::time::Duration;
 use trunkline_auth_secrets::{EnvKeys, FileKeys};
 use trunkline_core_types::{Clock, KeyErrorKind, KeyProvider, VirtualClock};
 
-use crate::support::soon;
+use crate::support::{Logged, soon};
 
 /// A directory that is removed when the test ends.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -102,6 +102,34 @@ async fn files_that_hold_no_key_are_refused_with_the_path_and_without_the_conten
     assert_eq!(absent.kind(), KeyErrorKind::Missing);
     let directory = FileKeys::new(&folder.0).keys(soon()).await.unwrap_err();
     assert_eq!(directory.kind(), KeyErrorKind::Invalid);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_everybody_may_read_is_served_with_one_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new("open");
+    let logged = Logged::default();
+    for (mode, warnings) in [(0o640, 0), (0o644, 1)] {
+        let path = folder.0.join(format!("key-{mode:o}"));
+        std::fs::write(&path, "canary").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        // The read runs on another thread, so the log is set for that one.
+        let log = logged.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .on_thread_start(move || std::mem::forget(log.capture()))
+            .build()
+            .unwrap();
+        let keys = FileKeys::new(&path);
+        for _ in 0..3 {
+            assert_eq!(runtime.block_on(keys.keys(soon())).unwrap().current.expose(), "canary");
+        }
+        drop(runtime);
+        let text = logged.text();
+        assert_eq!(text.matches("every user").count(), warnings, "{mode:o}: {text}");
+        assert!(!text.contains("canary"), "{text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

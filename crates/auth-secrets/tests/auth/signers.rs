@@ -28,6 +28,8 @@ async fn a_signer_signs_for_its_origin_only() {
             "https://voice.example.com@evil.example/v1/calls",
             "https://user@voice.example.com/v1/calls",
             "https://voice.example.com:8443/v1/calls",
+            "https://voice.example.com:99999/v1/calls",
+            "https://voice.example.com./v1/calls",
             "http://voice.example.com/v1/calls",
             "http://127.0.0.1/v1/calls",
             "/v1/calls",

@@ -9,8 +9,9 @@ use std::time::Duration;
 use trunkline_auth_secrets::{CacheSettings, CachedKeys, VaultKeys, VaultLogin, VaultSettings};
 use trunkline_core_types::{Clock, KeyErrorKind, KeyProvider};
 
-use self::server::{HandClock, Logged, Server, json, login, secret, status};
+use self::server::{HandClock, Server, json, login, secret, status};
 use crate::local::Folder;
+use crate::support::Logged;
 
 const S: Duration = Duration::from_secs(1);
 

@@ -1,7 +1,5 @@
-//! The scripted server, a clock that moves by hand, and a log that is kept.
+//! The scripted server, and a clock that moves by hand.
 
-use std::fmt;
-use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -158,42 +156,5 @@ impl Clock for HandClock {
                 moved.await;
             }
         })
-    }
-}
-
-/// Everything that is logged on this thread, at every level.
-#[derive(Clone, Default)]
-pub(super) struct Logged(Arc<Mutex<Vec<u8>>>);
-
-impl Logged {
-    pub(super) fn capture(&self) -> tracing::subscriber::DefaultGuard {
-        let writer = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    pub(super) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl Write for Logged {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Logged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Logged")
     }
 }
