@@ -1,0 +1,134 @@
+//! One account at one provider: its credentials, its pace, its limits.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkline_core_types::{AccountId, InputError, KeyProvider, Provider, Rate, Sign};
+use trunkline_transport::{Dial, TransportSettings};
+
+/// One account at one provider. Its stack is built by [`ClientBuilder::build`](crate::ClientBuilder::build).
+#[derive(Clone)]
+pub struct Account {
+    pub(crate) id: AccountId,
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) keys: Arc<dyn KeyProvider>,
+    pub(crate) signing_keys: Option<Arc<dyn KeyProvider>>,
+    pub(crate) signer: Option<Arc<dyn Sign>>,
+    pub(crate) pace: Rate,
+    pub(crate) tolerance: Duration,
+    pub(crate) in_flight: NonZeroU32,
+    pub(crate) live_calls: Option<LiveCalls>,
+    pub(crate) transport: TransportSettings,
+    pub(crate) dial: Option<Arc<dyn Dial>>,
+}
+
+/// The cap on calls that are not over yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LiveCalls {
+    pub(crate) max: NonZeroU32,
+    pub(crate) ttl: Duration,
+}
+
+const IN_FLIGHT: NonZeroU32 = NonZeroU32::new(64).unwrap();
+
+impl Account {
+    /// An account named `id`, at `provider`, with its key. The pace is what the provider gives a new account.
+    ///
+    /// # Errors
+    /// [`InputError`] on `account` if the name is not 1 to 64 of `a-z 0-9 _ -`.
+    pub fn new(id: &str, provider: impl Provider, keys: impl KeyProvider) -> Result<Self, InputError> {
+        Self::shared(id, Arc::new(provider), Arc::new(keys))
+    }
+
+    /// The same with a provider and a key source chosen at run time.
+    ///
+    /// # Errors
+    /// As [`Account::new`].
+    pub fn shared(
+        id: &str,
+        provider: Arc<dyn Provider>,
+        keys: Arc<dyn KeyProvider>,
+    ) -> Result<Self, InputError> {
+        Ok(Self {
+            id: id.parse()?,
+            pace: provider.profile().default_pace,
+            provider,
+            keys,
+            signing_keys: None,
+            signer: None,
+            tolerance: Duration::from_millis(50),
+            in_flight: IN_FLIGHT,
+            live_calls: None,
+            transport: TransportSettings::default(),
+            dial: None,
+        })
+    }
+
+    /// The secret of the body signature (`X-Signature`). Default: none, bodies are not signed.
+    #[must_use]
+    pub fn signing_keys(mut self, keys: impl KeyProvider) -> Self {
+        self.signing_keys = Some(Arc::new(keys));
+        self
+    }
+
+    /// A signer of your own instead of the provider's usual one; the account's keys are not used then.
+    #[must_use]
+    pub fn signer(mut self, signer: impl Sign) -> Self {
+        self.signer = Some(Arc::new(signer));
+        self
+    }
+
+    /// Starts a second. Default: the provider's for a new account. Above the provider's ceiling `build` refuses it.
+    #[must_use]
+    pub fn pace(mut self, pace: Rate) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// How much later than its slot a call may start; part of the bound on the pace. Default 50 ms, 1 ms to 10 s.
+    #[must_use]
+    pub fn tolerance(mut self, tolerance: Duration) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Creates under way at once, which is the cap on sockets too. Default 64.
+    #[must_use]
+    pub fn in_flight(mut self, max: NonZeroU32) -> Self {
+        self.in_flight = max;
+        self
+    }
+
+    /// Calls that are not over yet. A lease ends after `ttl` by itself. Default: no cap.
+    #[must_use]
+    pub fn live_calls(mut self, max: NonZeroU32, ttl: Duration) -> Self {
+        self.live_calls = Some(LiveCalls { max, ttl });
+        self
+    }
+
+    /// Times, bounds and trust of its HTTP client.
+    #[must_use]
+    pub fn transport(mut self, settings: TransportSettings) -> Self {
+        self.transport = settings;
+        self
+    }
+
+    /// Connects through this dialler. Default: TCP.
+    #[must_use]
+    pub fn dial(mut self, dial: Arc<dyn Dial>) -> Self {
+        self.dial = Some(dial);
+        self
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("id", &self.id)
+            .field("provider", &self.provider.profile().name)
+            .field("pace", &self.pace)
+            .finish_non_exhaustive()
+    }
+}

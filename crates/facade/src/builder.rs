@@ -1,0 +1,219 @@
+//! From accounts and choices to a client.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkline_core_types::{
+    AccountId, Clock, Entropy, InputError, Leases, Observer, Rate, SystemClock, SystemEntropy,
+};
+use trunkline_ratelimit::{LocalLeases, LocalPacer, LocalPacerSettings};
+use trunkline_telemetry::MetricsObserver;
+use trunkline_transport::RetrySettings;
+
+use crate::client::{Client, Inner, Route};
+use crate::drain::Drain;
+use crate::stack::{Shared, stack};
+use crate::{Account, DialCheck, Error, Journal};
+
+/// Collects accounts and choices; [`ClientBuilder::build`] checks them together.
+#[derive(Clone)]
+pub struct ClientBuilder {
+    journal: Journal,
+    accounts: Vec<Account>,
+    retry: RetrySettings,
+    check: Option<Arc<dyn DialCheck>>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    observer: Option<Arc<dyn Observer>>,
+    article_pair: Option<AccountId>,
+    bulk: Bulk,
+}
+
+/// How `place_all` works through its input.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bulk {
+    pub(crate) concurrency: usize,
+    pub(crate) wait: Duration,
+}
+
+impl ClientBuilder {
+    pub(crate) fn new(journal: Journal) -> Self {
+        Self {
+            journal,
+            accounts: Vec::new(),
+            retry: RetrySettings::default(),
+            check: None,
+            clock: Arc::new(SystemClock::new()),
+            entropy: Arc::new(SystemEntropy::new()),
+            observer: None,
+            article_pair: None,
+            bulk: Bulk { concurrency: 64, wait: Duration::from_secs(86_400) },
+        }
+    }
+
+    /// One more account. The first places the calls; `get`, `hang_up` and raw requests name theirs.
+    #[must_use]
+    pub fn account(mut self, account: Account) -> Self {
+        self.accounts.push(account);
+        self
+    }
+
+    /// How often and after what pauses to try again. Default: 3 tries, 2 s to 10 s with full jitter.
+    #[must_use]
+    pub fn retry(mut self, settings: RetrySettings) -> Self {
+        self.retry = settings;
+        self
+    }
+
+    /// Your own check before a call is claimed: consent, do-not-call, hours. Default: none.
+    #[must_use]
+    pub fn on_dial(mut self, check: impl DialCheck) -> Self {
+        self.check = Some(Arc::new(check));
+        self
+    }
+
+    /// Calls of one `place_all` under way at once, 1 to 10,000. Default 64. It bounds memory too.
+    #[must_use]
+    pub fn bulk_concurrency(mut self, calls: usize) -> Self {
+        self.bulk.concurrency = calls;
+        self
+    }
+
+    /// How long a call of `place_all` may wait for its permit. Default one day.
+    #[must_use]
+    pub fn bulk_wait(mut self, wait: Duration) -> Self {
+        self.bulk.wait = wait;
+        self
+    }
+
+    /// Feeds the metrics `claude_api_calls_total{status_code}` and `claude_api_latency_seconds` from this account too. Default: no account.
+    #[must_use]
+    pub fn article_pair(mut self, account: AccountId) -> Self {
+        self.article_pair = Some(account);
+        self
+    }
+
+    /// Sends the facts of every account here instead of to the `metrics` facade.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Where the time comes from. Default: the system's clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where random numbers (jitter, minted keys) come from. Default: the system's.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// The client. Nothing is fetched or connected yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`](crate::ErrorKind::Input) naming the setting: no account, two of one name, a pace above the provider's
+    /// ceiling, a time out of range.
+    pub fn build(self) -> Result<Client, Error> {
+        self.check_settings()?;
+        let shared = Shared {
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            journal: self.journal.0.clone(),
+            retry: self.retry.clone(),
+        };
+        let routes =
+            self.accounts.iter().map(|account| self.route(account, &shared)).collect::<Result<_, _>>()?;
+        let check = self.check;
+        Ok(Client::new(Inner {
+            shared,
+            routes,
+            check,
+            bulk: self.bulk,
+            drain: Drain::new(),
+            flights: Default::default(),
+        }))
+    }
+
+    fn check_settings(&self) -> Result<(), InputError> {
+        if self.accounts.is_empty() {
+            return Err(InputError::new("account", "a client needs at least one account"));
+        }
+        if !(1..=10_000).contains(&self.bulk.concurrency) {
+            return Err(InputError::new("bulk_concurrency", "must be 1 to 10000"));
+        }
+        self.retry.check()?;
+        let mut seen = BTreeMap::new();
+        for account in &self.accounts {
+            if seen.insert(&account.id, ()).is_some() {
+                return Err(InputError::new("account", format!("two accounts are named {}", account.id)));
+            }
+            let ceiling = account.provider.profile().ceiling;
+            if is_above(account.pace, ceiling) {
+                let problem = format!("{} is above the provider's ceiling of {ceiling}", account.pace);
+                return Err(InputError::new("pace", problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn route(&self, account: &Account, shared: &Shared) -> Result<Route, InputError> {
+        let observer = self.observer_of(account);
+        let pacer = pacer(account, shared, &observer)?;
+        let leases = account.live_calls.map(|cap| -> (Arc<dyn Leases>, Duration) {
+            (Arc::new(LocalLeases::new(cap.max, shared.clock.clone())), cap.ttl)
+        });
+        Ok(Route {
+            account: account.id.clone(),
+            provider: account.provider.clone(),
+            stack: stack(account, shared, pacer.clone(), observer)?,
+            pacer,
+            leases,
+            total: account.transport.total_timeout,
+        })
+    }
+
+    fn observer_of(&self, account: &Account) -> Arc<dyn Observer> {
+        if let Some(own) = &self.observer {
+            return own.clone();
+        }
+        let observer = MetricsObserver::new(&account.id);
+        Arc::new(match self.article_pair.as_ref() == Some(&account.id) {
+            true => observer.article_pair(),
+            false => observer,
+        })
+    }
+}
+
+fn pacer(
+    account: &Account,
+    shared: &Shared,
+    observer: &Arc<dyn Observer>,
+) -> Result<Arc<LocalPacer>, InputError> {
+    let pacer = LocalPacerSettings::new(account.pace, shared.clock.clone())
+        .tolerance(account.tolerance)
+        .in_flight_max(account.in_flight)
+        .observer(observer.clone())
+        .build()
+        .map_err(|error| InputError::new("tolerance", error.to_string()))?;
+    Ok(Arc::new(pacer))
+}
+
+/// Compares count over period without a division.
+fn is_above(pace: Rate, ceiling: Rate) -> bool {
+    let cross = |a: Rate, b: Rate| u128::from(a.count().get()) * b.period().as_nanos();
+    cross(pace, ceiling) > cross(ceiling, pace)
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder").field("accounts", &self.accounts).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,71 @@
+//! A call to place and how to place it, and what came of it.
+
+use std::time::Duration;
+
+use trunkline_core_types::{Call, CallRef, IdempotencyKey, InputError, Lane, NewCall};
+
+/// A call to place, with everything optional about how. A [`NewCall`] converts into one.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Order {
+    /// The call.
+    pub call: NewCall,
+    /// Its one name. Default: a fresh one; give your own (an order number, a row's id) and placing it twice rings once.
+    pub key: Option<IdempotencyKey>,
+    /// The line it waits in. Default: interactive with `place`, bulk with `place_all`.
+    pub lane: Option<Lane>,
+    /// The time it has: from `place`, or in bulk from its first permit. Default: the transport's total, 30 s.
+    pub timeout: Option<Duration>,
+}
+
+impl Order {
+    /// A call placed the default way.
+    pub fn new(call: NewCall) -> Self {
+        Self { call, key: None, lane: None, timeout: None }
+    }
+
+    /// Under this key.
+    ///
+    /// # Errors
+    /// [`InputError`] on `idempotency_key`.
+    pub fn key(mut self, key: &str) -> Result<Self, InputError> {
+        self.key = Some(key.parse()?);
+        Ok(self)
+    }
+
+    /// In this line.
+    #[must_use]
+    pub fn lane(mut self, lane: Lane) -> Self {
+        self.lane = Some(lane);
+        self
+    }
+
+    /// With this much time, all waits and repeats included.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+impl From<NewCall> for Order {
+    fn from(call: NewCall) -> Self {
+        Self::new(call)
+    }
+}
+
+/// A call that was placed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Placed {
+    /// The call's key.
+    pub key: IdempotencyKey,
+    /// For `get` and `hang_up`; `None` if the provider accepted the call with a reply that cannot be read.
+    pub reference: Option<CallRef>,
+    /// The call as the provider described it; `None` as above. Look it up by its key then.
+    pub call: Option<Call>,
+    /// The answer of an earlier `place` under this key: nobody was rung this time.
+    pub replayed: bool,
+    /// Attempts that counted.
+    pub tries: u32,
+}

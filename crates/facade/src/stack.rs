@@ -1,0 +1,111 @@
+//! The one function that knows the order of the layers.
+
+use std::sync::Arc;
+
+use trunkline_auth_secrets::{
+    BasicSigner, BearerSigner, CacheSettings, CachedKeys, Signers, XSignatureSigner,
+};
+use trunkline_core_types::{
+    AttemptJournal, AuthKind, Clock, Entropy, HttpService, InputError, KeyProvider, Observer, Origin, Pacer,
+    Sign,
+};
+use trunkline_telemetry::{AttemptMetrics, CallMetrics};
+use trunkline_transport::{HttpClient, Journaled, Limiter, Retry, RetrySettings, Signer, TcpDial};
+
+use crate::Account;
+
+/// What all accounts of a client share.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) journal: Arc<dyn AttemptJournal>,
+    pub(crate) retry: RetrySettings,
+}
+
+/// Builds an account's stack, innermost first: the last line is what a call meets first.
+///
+/// call metrics ► retry ► limiter ► signer ► journal ► attempt metrics ► HTTP client with its timeout.
+pub(crate) fn stack(
+    account: &Account,
+    shared: &Shared,
+    pacer: Arc<dyn Pacer>,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<dyn HttpService>, InputError> {
+    let origin: Origin = account.provider.origin().parse()?;
+    let (clock, judge) = (&shared.clock, account.provider.clone());
+    let dial = account.dial.clone().unwrap_or_else(|| Arc::new(TcpDial::new()));
+    let sign = signer(account, shared, &origin, &observer)?;
+
+    let stack = HttpClient::with_dial(origin, account.transport.clone(), judge, clock.clone(), dial)?;
+    let stack = AttemptMetrics::new(Arc::new(stack), clock.clone(), observer.clone());
+    let stack = Journaled::new(Arc::new(stack), shared.journal.clone(), clock.clone(), observer.clone());
+    let stack = Signer::new(Arc::new(stack), sign);
+    let stack = Limiter::new(Arc::new(stack), pacer, clock.clone(), observer.clone());
+    let (retry, entropy) = (shared.retry.clone(), shared.entropy.clone());
+    let stack = Retry::new(Arc::new(stack), retry, clock.clone(), entropy, observer.clone());
+    let stack = CallMetrics::new(Arc::new(stack), clock.clone(), observer);
+    Ok(Arc::new(stack))
+}
+
+/// The provider's usual signer, bound to its origin; the body signature comes last.
+fn signer(
+    account: &Account,
+    shared: &Shared,
+    origin: &Origin,
+    observer: &Arc<dyn Observer>,
+) -> Result<Arc<dyn Sign>, InputError> {
+    if let Some(own) = &account.signer {
+        return Ok(own.clone());
+    }
+    let cached = |keys: &Arc<dyn KeyProvider>| {
+        let settings = CacheSettings::default()
+            .with_clock(shared.clock.clone())
+            .with_entropy(shared.entropy.clone())
+            .with_observer(observer.clone());
+        CachedKeys::new(keys.clone(), keys.backend(), settings).map(Arc::new)
+    };
+    let keys = cached(&account.keys)?;
+    let signers = match account.provider.profile().auth {
+        AuthKind::Basic => Signers::new(BasicSigner::new(origin.clone(), keys)),
+        _ => Signers::new(BearerSigner::new(origin.clone(), keys)),
+    };
+    Ok(Arc::new(match &account.signing_keys {
+        None => signers,
+        Some(keys) => signers.with_body_signature(XSignatureSigner::new(origin.clone(), cached(keys)?)),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Journal;
+    use trunkline_auth_secrets::StaticKeys;
+    use trunkline_core_types::{SystemClock, SystemEntropy, Unobserved};
+    use trunkline_providers::ClaudeVoice;
+    use trunkline_ratelimit::LocalPacerSettings;
+
+    #[test]
+    fn the_layers_stand_in_the_order_of_the_design() {
+        let keys = StaticKeys::new("key".into()).unwrap();
+        let account =
+            Account::new("main", ClaudeVoice::new("https://voice.example.com").unwrap(), keys).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let shared = Shared {
+            clock: clock.clone(),
+            entropy: Arc::new(SystemEntropy::new()),
+            journal: Journal::in_memory().0,
+            retry: RetrySettings::default(),
+        };
+        let pacer = Arc::new(LocalPacerSettings::new(account.pace, clock).build().unwrap());
+        let built =
+            format!("{:?}", stack(&account, &shared, pacer, Arc::new(Unobserved::default())).unwrap());
+        let order =
+            ["CallMetrics", "Retry ", "Limiter", "Signer ", "Journaled", "AttemptMetrics", "HttpClient"];
+        let places: Vec<_> = order
+            .iter()
+            .map(|layer| built.find(layer).unwrap_or_else(|| panic!("no {layer} in {built}")))
+            .collect();
+        assert!(places.is_sorted(), "{built}");
+    }
+}
