@@ -88,8 +88,9 @@ impl LocalPacer {
     /// Another rate from now on. What was taken stays taken, counted in slots; whoever waits is served at the new rate,
     /// and whose turn moves past its deadline is refused. Permits that are out keep their `start_by`.
     pub fn set_rate(&self, rate: Rate) {
-        let now = self.inner.now();
-        let woken = self.inner.schedule().set_rate(now, rate);
+        let (mut schedule, now) = self.inner.at_now();
+        let woken = schedule.set_rate(now, rate);
+        drop(schedule);
         wake(woken);
     }
 
@@ -108,8 +109,7 @@ impl LocalPacer {
 
     /// The present state, for a health page or a gauge.
     pub fn snapshot(&self) -> Snapshot {
-        let now = self.inner.now();
-        let schedule = self.inner.schedule();
+        let (schedule, now) = self.inner.at_now();
         Snapshot {
             rate: schedule.rate,
             interactive: schedule.waiting(Lane::Interactive),
@@ -133,15 +133,15 @@ impl Pacer for LocalPacer {
     fn feedback(&self, signal: Signal) {
         let Signal::Throttled { pause } = signal else { return };
         let pause = pause.min(Self::MAX_PAUSE);
-        let now = self.inner.now();
-        let until = now.saturating_add(pause.as_nanos() as u64);
-        let woken = self.inner.schedule().pause_until(now, until);
+        let (mut schedule, now) = self.inner.at_now();
+        let woken = schedule.pause_until(now, now.saturating_add(pause.as_nanos() as u64));
+        drop(schedule);
         wake(woken);
         self.inner.observer.saw(Fact::Throttled { pause });
     }
 }
 
-/// What a pacer's clones, waiters and permits share. No lock is held while a waker, the clock or the observer runs.
+/// What a pacer's clones, waiters and permits share. No lock is held while a waker or the observer runs.
 #[derive(Debug)]
 struct Inner {
     schedule: Mutex<Schedule>,
@@ -157,8 +157,11 @@ impl Inner {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> u64 {
-        self.since_origin(self.clock.now())
+    /// The schedule and the time, read under its lock so that it sees time in one order.
+    fn at_now(&self) -> (MutexGuard<'_, Schedule>, u64) {
+        let schedule = self.schedule();
+        let now = self.since_origin(self.clock.now());
+        (schedule, now)
     }
 
     fn since_origin(&self, at: Instant) -> u64 {
@@ -182,14 +185,16 @@ impl Inner {
     }
 
     fn leave(&self, id: u64, lane: Lane) {
-        let now = self.now();
-        let next = self.schedule().leave(now, id, lane);
+        let (mut schedule, now) = self.at_now();
+        let next = schedule.leave(now, id, lane);
+        drop(schedule);
         wake(next);
     }
 
     fn end(&self, grant: Grant, back: bool) {
-        let now = self.now();
-        let next = self.schedule().end(now, grant, back);
+        let (mut schedule, now) = self.at_now();
+        let next = schedule.end(now, grant, back);
+        drop(schedule);
         wake(next);
     }
 }

@@ -88,7 +88,7 @@ async fn permits_come_one_interval_apart_and_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn slots_never_run_backwards() {
-    let pacer = settings(10).burst(some(2)).build().unwrap();
+    let pacer = settings(10).burst(some(3)).build().unwrap();
     pacer.feedback(Signal::Throttled { pause: ms(100) });
     let mut early = pacer.acquire(bulk(LONG));
     assert!(early.as_mut().now_or_never().is_none());

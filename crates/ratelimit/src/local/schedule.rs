@@ -131,7 +131,6 @@ impl Schedule {
         let ahead = if self.lines[ask.lane as usize].first() == Some(id) {
             self.cells_before(ask.lane)
         } else {
-            // Its place in the line is not counted: a lower bound.
             return self.behind(now, id, ask, next);
         };
         let from = self.earliest(now).max(arrived);
@@ -153,6 +152,7 @@ impl Schedule {
         (Step::Wait { id, until: if free { slot } else { ask.deadline } }, next)
     }
 
+    /// Somebody ahead in its own line. Its place there is not counted: a lower bound.
     fn behind(&mut self, now: u64, id: u64, ask: Request, next: Option<Waker>) -> (Step, Option<Waker>) {
         if now < ask.deadline {
             return (Step::Wait { id, until: ask.deadline }, next);

@@ -62,14 +62,12 @@ impl Future for Waiting<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let me = &mut *self;
         loop {
-            let now = me.pacer.now();
-            let (step, next) = {
-                let mut schedule = me.pacer.schedule();
-                match &me.place {
-                    None => schedule.arrive(now, me.request, cx.waker()),
-                    Some(place) => schedule.look(now, place.id, me.request, cx.waker()),
-                }
+            let (mut schedule, now) = me.pacer.at_now();
+            let (step, next) = match &me.place {
+                None => schedule.arrive(now, me.request, cx.waker()),
+                Some(place) => schedule.look(now, place.id, me.request, cx.waker()),
             };
+            drop(schedule);
             if let Some(next) = next {
                 next.wake();
             }
