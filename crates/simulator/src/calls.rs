@@ -86,7 +86,7 @@ impl Calls {
         let Some(call) = self.by_id.get(id).and_then(|index| self.calls.get_mut(*index)) else {
             return false;
         };
-        if call.hung_up.is_none() && call.progress(life, now).ended.is_none() {
+        if call.progress(life, now).ended.is_none() {
             call.hung_up = Some(now);
         }
         true

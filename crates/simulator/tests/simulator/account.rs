@@ -1,6 +1,6 @@
 //! Keys, signatures, networks and rotation.
 
-use trunkline_simulator::{Simulator, StartErrorKind};
+use trunkline_simulator::{Faults, Simulator, StartErrorKind};
 
 use crate::client::{Client, ask, create};
 
@@ -61,6 +61,10 @@ async fn bad_settings_and_taken_ports_are_named() {
     assert_eq!((error.kind(), error.field()), (StartErrorKind::Settings, "api_key"));
     let error = Simulator::builder().also_accept("a", "").start().await.unwrap_err();
     assert_eq!((error.kind(), error.field()), (StartErrorKind::Settings, "signing_secret"));
+    let mut faults = Faults::none();
+    faults.throttle = 1001;
+    let error = Simulator::builder().faults(faults).start().await.unwrap_err();
+    assert_eq!((error.kind(), error.field()), (StartErrorKind::Settings, "faults"));
     let simulator = Simulator::start().await.unwrap();
     let error = Simulator::builder().listen(simulator.addr()).start().await.unwrap_err();
     assert_eq!((error.kind(), error.field()), (StartErrorKind::Listen, "listen"));

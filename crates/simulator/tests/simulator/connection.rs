@@ -71,6 +71,45 @@ async fn a_silent_or_slow_peer_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_reply_may_take_longer_than_a_request() {
+    let clock = HandClock::new();
+    let simulator = Simulator::builder().clock(clock.clone()).start().await.unwrap();
+    simulator.fault_next(Fault::Slow(Duration::from_secs(60)));
+    let mut client = Client::connect(&simulator).await;
+    client.send(request("POST /v1/calls", &bearer(&simulator, ""), BODY).as_bytes()).await.unwrap();
+    while simulator.book().calls == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..2 {
+        // Its reply and its connection's watch.
+        clock.sleepers(1).await;
+        clock.advance(Duration::from_secs(30));
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(client.answer().await.unwrap().status, 201);
+}
+
+#[tokio::test]
+async fn latency_delays_every_reply_and_no_ring() {
+    let clock = HandClock::new();
+    let builder = Simulator::builder().latency(Duration::from_secs(1));
+    let simulator = builder.clock(clock.clone()).start().await.unwrap();
+    for line in ["POST /v1/calls", "GET /v1/calls"] {
+        let mut client = Client::connect(&simulator).await;
+        client.send(request(line, &bearer(&simulator, ""), BODY).as_bytes()).await.unwrap();
+        // Its reply and its connection's watch.
+        clock.sleepers(1).await;
+        assert_eq!(simulator.book().calls, 1, "{line}");
+        clock.advance(Duration::from_millis(999));
+        clock.sleepers(1).await;
+        clock.advance(Duration::from_millis(1));
+        assert!(client.answer().await.unwrap().status < 300, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn stop_lets_replies_finish_and_closes_the_rest() {
     let clock = HandClock::new();
     let simulator = Simulator::builder().clock(clock.clone()).start().await.unwrap();
@@ -110,12 +149,19 @@ async fn stop_gives_up_after_its_time() {
 
 #[tokio::test]
 async fn dropping_ends_everything_at_once() {
-    let simulator = Simulator::start().await.unwrap();
+    let simulator = Simulator::builder().clock(HandClock::new()).start().await.unwrap();
     let addr = simulator.addr();
-    let mut client = Client::connect(&simulator).await;
-    assert_eq!(client.ask("GET /_health", "", "").await.unwrap().status, 200);
+    let mut idle = Client::connect(&simulator).await;
+    assert_eq!(idle.ask("GET /_health", "", "").await.unwrap().status, 200);
+    simulator.fault_next(Fault::Slow(Duration::from_secs(1)));
+    let mut slow = Client::connect(&simulator).await;
+    slow.send(request("POST /v1/calls", &bearer(&simulator, ""), BODY).as_bytes()).await.unwrap();
+    while simulator.book().calls == 0 {
+        tokio::task::yield_now().await;
+    }
     drop(simulator);
-    assert!(client.answer().await.is_err());
+    assert!(idle.answer().await.is_err());
+    assert!(slow.answer().await.is_err());
     assert!(TcpStream::connect(addr).await.is_err());
 }
 

@@ -9,7 +9,9 @@ use crate::client::{BODY, Client, HandClock, ask, bearer, create, request};
 
 #[tokio::test]
 async fn a_create_rings_once_and_answers_the_call() {
-    let simulator = Simulator::builder().clock(HandClock::new()).start().await.unwrap();
+    let clock = HandClock::new();
+    clock.advance(Duration::from_micros(999));
+    let simulator = Simulator::builder().clock(clock).start().await.unwrap();
     let body = r#"{"to":"+14155550123","tts":"Hi","tags":{"b":"1","a":"2"},"from":"+14155550199","x":1}"#;
     let answer = create(&simulator, "k-1", body).await.unwrap();
     assert_eq!(answer.status, 201);
