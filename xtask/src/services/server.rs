@@ -99,7 +99,7 @@ mod tests {
         (started, text)
     }
 
-    /// Ends when the process that `server` started has closed its stderr pipe.
+    /// Whether no process has this id, not even an ended one that nobody waited for.
     fn ended(id: u32) -> bool {
         !Path::new(&format!("/proc/{id}")).exists()
     }
