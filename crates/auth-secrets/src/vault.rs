@@ -1,5 +1,6 @@
 //! Keys from HashiCorp Vault, KV version 2. All of `vaultrs` stays behind this module.
 
+mod auth;
 mod errors;
 mod login;
 mod read;

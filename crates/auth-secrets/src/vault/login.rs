@@ -5,24 +5,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{CONTENT_TYPE, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use secrecy::ExposeSecret;
+use serde::Serialize;
 use tokio::sync::Mutex;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 use trunkline_core_types::{Clock, KeyError, KeyErrorKind, KeyProvider};
 use vaultrs::api::EndpointMiddleware;
 use vaultrs::client::{VaultClient, VaultClientSettingsBuilder};
-use zeroize::Zeroizing;
 
+use super::auth::{Auth, Lease, send};
 use super::errors::Failure;
 use super::settings::{Checked, VaultLogin, is_token};
 use crate::FileKeys;
 
 /// Least time between two logins that a 403 forced.
 const FORCED_EVERY: Duration = Duration::from_secs(10);
-/// The largest answer to a login, in bytes.
-const LARGEST_ANSWER: usize = 64 * 1024;
 
 /// A token and the client that sends it.
 pub(super) struct Session {
@@ -30,15 +28,6 @@ pub(super) struct Session {
     lease: Option<Lease>,
     /// The token file's version, where it came from one.
     file: Option<String>,
-}
-
-/// How long a token lasts.
-#[derive(Debug, Clone)]
-struct Lease {
-    renew_at: Instant,
-    end: Instant,
-    length: Duration,
-    renewable: bool,
 }
 
 impl Session {
@@ -238,26 +227,6 @@ impl Sessions {
     }
 }
 
-async fn send(request: reqwest::RequestBuilder) -> Result<Auth, Failure> {
-    let mut response = request.send().await.map_err(|error| Failure::of_connection(&error))?;
-    match response.status().as_u16() {
-        200..=299 => {}
-        // A bad AppRole pair is a 400, an unknown mount a 403 or 404.
-        status @ (400 | 401 | 403 | 404) => return Err(Failure::LoginRefused(status)),
-        status => return Err(Failure::Status(status)),
-    }
-    let mut body = Zeroizing::new(Vec::with_capacity(8 * 1024));
-    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of_connection(&error))? {
-        if body.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(Failure::Unreadable);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    let answer: Answer = serde_json::from_slice(&body).map_err(|_| Failure::Unreadable)?;
-    let GivenAuth { client_token, lease_duration, renewable } = answer.auth.ok_or(Failure::Unreadable)?;
-    Ok(Auth { client_token: client_token.into(), lease_duration, renewable })
-}
-
 fn token_file_unusable() -> KeyError {
     let unusable =
         "vault: the token file cannot be used; check that it exists and holds one token and nothing else";
@@ -268,42 +237,6 @@ fn token_file_unusable() -> KeyError {
 struct LoginBody<'a> {
     role_id: &'a str,
     secret_id: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    auth: Option<GivenAuth>,
-}
-
-#[derive(Deserialize)]
-struct GivenAuth {
-    client_token: String,
-    lease_duration: u64,
-    renewable: bool,
-}
-
-/// What a login or renewal gave.
-struct Auth {
-    client_token: SecretString,
-    lease_duration: u64,
-    renewable: bool,
-}
-
-impl Auth {
-    fn lease(&self) -> Duration {
-        // Vault's own limit is 32 days by default; a year keeps the arithmetic safe.
-        Duration::from_secs(self.lease_duration.min(365 * 24 * 3600))
-    }
-
-    /// The lease from `now` on; a duration of zero means that the token does not end.
-    fn lasting(&self, now: Instant) -> Option<Lease> {
-        let length = self.lease();
-        // The last tenth, and at least 5 s, are not relied on.
-        let usable = length.saturating_sub((length / 10).max(Duration::from_secs(5)));
-        let renew_at = now + usable.min(length * 2 / 3);
-        let lease = Lease { renew_at, end: now + usable, length, renewable: self.renewable };
-        (!length.is_zero()).then_some(lease)
-    }
 }
 
 impl fmt::Debug for Sessions {

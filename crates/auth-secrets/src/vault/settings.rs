@@ -16,7 +16,6 @@ pub enum VaultLogin {
     TokenFile(PathBuf),
     /// AppRole. A secret id with a limited number of uses ends with them, so give it enough for a login at each end of the token's
     /// longest life.
-    #[non_exhaustive]
     AppRole {
         /// Where the AppRole method is mounted, usually `approle`.
         mount: String,
