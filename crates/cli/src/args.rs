@@ -1,0 +1,184 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use trunkline_simulator::Faults;
+
+use crate::settings::Flags;
+
+const EXITS: &str = "\
+Exit codes:
+  0    done; a call is placed
+  1    a check of `demo` failed
+  2    bad input or settings
+  3    the provider refused
+  4    outcome unknown: the phone may have rung
+  5    could not be sent (keys, limit, connection, journal, an address that is taken)
+  130  ended by Ctrl-C after what was under way had finished
+
+Secrets are never flags: TRUNKLINE_API_KEY and TRUNKLINE_SIGNING_SECRET, or files, or Vault (see `trunkline call --help`).
+Logs go to standard error at the level of TRUNKLINE_LOG [default: warn].";
+
+/// Places voice calls through HTTP telephony APIs: never rings a person twice by mistake, never dials faster than it may,
+/// never lets a key leak.
+#[derive(Debug, Parser)]
+#[command(name = "trunkline", version, after_help = EXITS, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Place calls over a simulated provider on loopback and compare both books
+    #[command(after_help = "Example: trunkline demo --calls 500 --faults hostile --seed 7")]
+    Demo(DemoArgs),
+    /// Place one call
+    #[command(after_help = "\
+Example:
+  export TRUNKLINE_API_KEY=...
+  trunkline call --base-url https://voice.example.com --to +14155550123 --say \"Your table is ready.\"
+
+Exit codes: 0 placed, 2 bad input or settings, 3 rejected, 4 outcome unknown, 5 could not be sent.")]
+    Call(CallArgs),
+    /// Run a provider API as a fake server, for your own client or tests
+    #[command(after_help = "\
+Example: trunkline simulate --faults some --seed 7
+
+It speaks plain HTTP and rings nobody. GET /_book answers its book as JSON. Runs until Ctrl-C, then prints the book.
+An address that cannot be listened on ends it with exit code 5.")]
+    Simulate(SimulateArgs),
+    /// Show the providers: authentication, pace, billing
+    #[command(after_help = "Example: trunkline providers --json")]
+    Providers(ProvidersArgs),
+    /// Check settings, keys, address, clock and limits, and say what to fix
+    #[command(after_help = "\
+Example: trunkline doctor --base-url https://voice.example.com
+
+Rings nobody: it reads one page of calls. Exit codes: 0 all is well (warnings too), 2 a setting is wrong, 5 something cannot be reached.")]
+    Doctor(DoctorArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How many calls, 1 to 79200, each to its own made-up number
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=79_200))]
+    pub(crate) calls: u32,
+    /// What goes wrong at the provider on purpose: none, some (55 of 1000 calls) or hostile (340 of 1000)
+    #[arg(long, value_name = "SET", default_value = "none")]
+    pub(crate) faults: Faults,
+    /// Repeats the faults of an earlier run [default: different each time, and printed]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Serve Prometheus metrics here while it runs [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Print one JSON object instead of the tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("speech").required(true).args(["say", "url"])))]
+pub(crate) struct CallArgs {
+    /// Who is rung, E.164: + and 7 to 15 digits
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub(crate) to: String,
+    /// Text to speak, 1 to 4096 characters
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) say: Option<String>,
+    /// Audio or call script that the provider fetches, https
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The call's one name, 1 to 255 visible characters: the same key again rings nobody [default: a fresh one]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// Seconds to ring, 5 to 600 [default: the provider's]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) ring_timeout: Option<u32>,
+    /// Seconds the conversation may last, 1 to 86400 [default: the provider's]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_duration: Option<u32>,
+    /// A name and a value that come back with the call; may be repeated, at most 16
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) tag: Vec<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) settings: Flags,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8181")]
+    pub(crate) listen: SocketAddr,
+    /// What goes wrong on purpose: none, some (55 of 1000 calls) or hostile (340 of 1000)
+    #[arg(long, value_name = "SET", default_value = "none")]
+    pub(crate) faults: Faults,
+    /// Repeats faults, keys and ids of an earlier run [default: different each time]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Calls a second that the account may place
+    #[arg(long, value_name = "N", default_value = "50")]
+    pub(crate) rate: NonZeroU32,
+    /// Refuse requests without X-Signature
+    #[arg(long)]
+    pub(crate) require_signature: bool,
+    /// Print one JSON object on one line at the start and one at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProvidersArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) settings: Flags,
+}
+
+impl Cli {
+    /// Whether results, errors among them, are wanted as JSON.
+    pub(crate) fn json(&self) -> bool {
+        match &self.command {
+            Command::Demo(args) => args.json,
+            Command::Call(args) => args.json,
+            Command::Simulate(args) => args.json,
+            Command::Providers(args) => args.json,
+            Command::Doctor(args) => args.json,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_help_text() {
+        for command in Cli::command().get_subcommands() {
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
+            }
+            assert!(command.get_after_help().is_some(), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The commands, one file each.
+
+mod call;
+mod demo;
+mod doctor;
+mod providers;
+mod simulate;
+
+use crate::args::{Cli, Command};
+use crate::exit::{Exit, Problem};
+
+/// Runs the command; what it prints is printed when this returns.
+pub(crate) async fn run(cli: Cli) -> Result<Exit, Problem> {
+    match cli.command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::Call(args) => call::run(args).await,
+        Command::Simulate(args) => simulate::run(args).await,
+        Command::Providers(args) => Ok(providers::run(&args)),
+        Command::Doctor(args) => doctor::run(args).await,
+    }
+}

@@ -1,0 +1,148 @@
+//! The table of settings: one name for flag, environment and file.
+
+/// One setting.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// `base_url`; the flag is `--base-url`, the variable `TRUNKLINE_BASE_URL`.
+    pub(super) name: &'static str,
+    /// What stands for its value in help texts.
+    pub(super) value: &'static str,
+    /// Meaning, unit, default.
+    pub(super) help: &'static str,
+}
+
+impl Setting {
+    const fn new(name: &'static str, value: &'static str, help: &'static str) -> Self {
+        Self { name, value, help }
+    }
+
+    pub(super) fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    pub(super) fn variable(&self) -> String {
+        format!("TRUNKLINE_{}", self.name.to_uppercase())
+    }
+}
+
+/// All of them, in the order of help texts and `doctor`.
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting::new("provider", "NAME", "Provider, see `trunkline providers` [default: claude]"),
+    Setting::new("account", "NAME", "Name of the account in references and metrics [default: main]"),
+    Setting::new("base_url", "URL", "Where the provider's API is: https, or http on loopback"),
+    Setting::new("from", "NUMBER", "Caller id, E.164 [default: the account's own]"),
+    Setting::new(
+        "pace",
+        "N[/S]",
+        "Starts a second, or N starts in S seconds [default: what the provider gives a new account]",
+    ),
+    Setting::new(
+        "timeout",
+        "SECONDS",
+        "Time for the whole operation, waits and repeats included [default: 30]",
+    ),
+    Setting::new("ca_file", "FILE", "PEM certificates trusted beside the machine's own [default: none]"),
+    Setting::new(
+        "metrics_listen",
+        "ADDR",
+        "Serve Prometheus metrics here while the command runs [default: nowhere]",
+    ),
+    Setting::new("api_key_file", "FILE", "File that holds the API key, instead of TRUNKLINE_API_KEY"),
+    Setting::new(
+        "signing_secret_file",
+        "FILE",
+        "File that holds the signing secret, instead of TRUNKLINE_SIGNING_SECRET",
+    ),
+    Setting::new("vault_addr", "URL", "Take the keys from HashiCorp Vault at this address"),
+    Setting::new("vault_mount", "NAME", "Where the KV version 2 engine is mounted [default: secret]"),
+    Setting::new("vault_path", "PATH", "The secret in it, without data/"),
+    Setting::new("vault_field", "NAME", "Its field with the API key [default: api_key]"),
+    Setting::new("vault_signing_field", "NAME", "Its field with the signing secret [default: none]"),
+    Setting::new(
+        "vault_role_id",
+        "ID",
+        "AppRole login; the secret id is in TRUNKLINE_VAULT_SECRET_ID or vault_secret_id_file",
+    ),
+    Setting::new("vault_secret_id_file", "FILE", "File that holds the AppRole secret id"),
+    Setting::new("vault_login_mount", "NAME", "Where the AppRole method is mounted [default: approle]"),
+    Setting::new(
+        "vault_token_file",
+        "FILE",
+        "File that holds a Vault token, instead of TRUNKLINE_VAULT_TOKEN",
+    ),
+    Setting::new(
+        "vault_ca_file",
+        "FILE",
+        "PEM certificates trusted for Vault beside the machine's own [default: none]",
+    ),
+    Setting::new("vault_namespace", "NAME", "Vault namespace [default: none]"),
+];
+
+/// A secret: it has a variable, and a file or a field to be kept in, but no flag and no line in the file of settings.
+#[derive(Debug)]
+pub(super) struct Secret {
+    pub(super) name: &'static str,
+    pub(super) variable: &'static str,
+    pub(super) instead: &'static str,
+}
+
+pub(super) const SECRETS: [Secret; 4] = [
+    Secret { name: "api_key", variable: API_KEY, instead: "api_key_file" },
+    Secret { name: "signing_secret", variable: SIGNING_SECRET, instead: "signing_secret_file" },
+    Secret { name: "vault_token", variable: VAULT_TOKEN, instead: "vault_token_file" },
+    Secret { name: "vault_secret_id", variable: VAULT_SECRET_ID, instead: "vault_secret_id_file" },
+];
+
+pub(super) const API_KEY: &str = "TRUNKLINE_API_KEY";
+pub(super) const SIGNING_SECRET: &str = "TRUNKLINE_SIGNING_SECRET";
+pub(super) const VAULT_TOKEN: &str = "TRUNKLINE_VAULT_TOKEN";
+pub(super) const VAULT_SECRET_ID: &str = "TRUNKLINE_VAULT_SECRET_ID";
+
+/// The known name nearest to a misspelt one, if one is near.
+pub(super) fn nearest(unknown: &str) -> Option<&'static str> {
+    let near = SETTINGS.iter().map(|setting| (distance(unknown, setting.name), setting.name)).min()?;
+    (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
+}
+
+/// Insertions, deletions and replacements from one to the other; names are short.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    // A name of the file may be of any length; a long one is near to nothing.
+    for (i, letter) in a.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, other) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_finds_its_name_and_nonsense_none() {
+        for (slip, name) in
+            [("base-url", "base_url"), ("baseurl", "base_url"), ("vault_adr", "vault_addr"), ("pce", "pace")]
+        {
+            assert_eq!(nearest(slip), Some(name), "{slip}");
+        }
+        assert_eq!(nearest("colour_of_the_sky"), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn no_secret_is_a_setting() {
+        for secret in SECRETS {
+            assert!(SETTINGS.iter().all(|setting| setting.name != secret.name), "{}", secret.name);
+            assert!(
+                !secret.instead.starts_with("vault") || SETTINGS.iter().any(|s| s.name == secret.instead)
+            );
+        }
+    }
+}
