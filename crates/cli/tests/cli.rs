@@ -258,7 +258,8 @@ async fn the_file_gives_what_flags_and_environment_do_not() {
     let looked = in_place(&["doctor", "--json"]);
     assert_eq!((looked.code, &looked.json()["ok"]), (0, &true.into()), "{}", looked.stdout);
     assert!(
-        looked.stdout.contains("account from trunkline.toml") && looked.stdout.contains("file-1"),
+        looked.stdout.contains("account, base_url, api_key_file, signing_secret_file from trunkline.toml")
+            && looked.stdout.contains("file-1"),
         "{}",
         looked.stdout
     );

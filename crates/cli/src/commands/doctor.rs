@@ -8,7 +8,6 @@ use serde::Serialize;
 use crate::args::DoctorArgs;
 use crate::exit::{Exit, Problem};
 use crate::out::Out;
-use crate::render::table;
 use crate::settings::Settings;
 use checks::{CHECKS, Line, Verdict};
 use ground::Ground;
@@ -43,15 +42,15 @@ fn worst(lines: &[Line]) -> Exit {
     [Exit::Input, Exit::Unsent].into_iter().find(|exit| fails(*exit)).unwrap_or(Exit::Done)
 }
 
+/// One line per check, and one below it that says what to do.
 fn shown(lines: &[Line]) -> String {
-    let rows = lines.iter().map(|line| {
-        let says = match &line.fix {
-            Some(fix) => format!("{}\n  fix: {fix}", line.says),
-            None => line.says.clone(),
-        };
-        vec![line.check.to_owned(), line.verdict.word().to_owned(), says]
-    });
-    table(&["check", "", "found"], rows)
+    let width = lines.iter().map(|line| line.check.len()).max().unwrap_or(0);
+    let text = |line: &Line| {
+        let fix =
+            line.fix.as_ref().map(|fix| format!("\n{:4}  {:width$}  fix: {fix}", "", "")).unwrap_or_default();
+        format!("{:4}  {:width$}  {}{fix}", line.verdict.word(), line.check, line.says)
+    };
+    lines.iter().map(text).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -60,6 +59,14 @@ mod tests {
 
     fn line(verdict: Verdict) -> Line {
         Line { check: "x", verdict, says: String::new(), fix: None }
+    }
+
+    #[test]
+    fn what_to_do_stands_below_the_check() {
+        let mut lines = [line(Verdict::Ok), line(Verdict::Warn)];
+        (lines[0].check, lines[0].says) = ("settings", "fine".to_owned());
+        (lines[1].says, lines[1].fix) = ("slow".to_owned(), Some("wait".to_owned()));
+        assert_eq!(shown(&lines), "ok    settings  fine\nwarn  x         slow\n                fix: wait");
     }
 
     #[test]

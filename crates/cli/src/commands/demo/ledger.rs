@@ -46,6 +46,7 @@ pub(super) struct Ledger {
     taken: Taken,
     strange: Vec<String>,
     cost: BTreeMap<Currency, Money>,
+    unpriced: usize,
 }
 
 /// How many calls had each fate.
@@ -81,7 +82,14 @@ pub(super) struct Rings<'a> {
 impl Ledger {
     pub(super) fn new(calls: usize) -> Self {
         let (fates, ended) = (vec![None; calls], Counts::default());
-        Self { fates, ended, taken: Taken::default(), strange: Vec::new(), cost: BTreeMap::new() }
+        Self {
+            fates,
+            ended,
+            taken: Taken::default(),
+            strange: Vec::new(),
+            cost: BTreeMap::new(),
+            unpriced: 0,
+        }
     }
 
     pub(super) fn taken(&self) -> Taken {
@@ -116,7 +124,10 @@ impl Ledger {
     }
 
     fn charge(&mut self, cost: Option<Money>) {
-        let Some(cost) = cost else { return };
+        let Some(cost) = cost else {
+            self.unpriced += 1;
+            return;
+        };
         let sum = self.cost.entry(cost.currency()).or_insert_with(|| Money::zero(cost.currency()));
         match sum.checked_add(cost) {
             Some(more) => *sum = more,
@@ -139,6 +150,11 @@ impl Ledger {
     /// What placed calls cost, by currency.
     pub(super) fn cost(&self) -> impl Iterator<Item = Money> {
         self.cost.values().copied()
+    }
+
+    /// Placed calls whose answer named no price, such as one that was cut off.
+    pub(super) fn unpriced(&self) -> usize {
+        self.unpriced
     }
 
     /// One line for each check that failed, most important first.
@@ -251,6 +267,7 @@ mod tests {
             ledger.charge(Some(Money::parse(cost.0, cost.1).unwrap()));
         }
         ledger.charge(None);
+        assert_eq!(ledger.unpriced(), 1);
         assert_eq!(ledger.cost().map(|sum| sum.to_string()).collect::<Vec<_>>(), ["0.2 EUR", "0.030 USD"]);
     }
 }

@@ -23,11 +23,11 @@ impl Progress {
     pub(super) fn show(&self, ledger: &Ledger) {
         let Some(bar) = &self.0 else { return };
         let counts = ledger.counts();
+        bar.set_position(ledger.ended() as u64);
         bar.set_message(format!(
             "placed {}  rejected {}  unsent {}",
             counts.placed, counts.rejected, counts.unsent
         ));
-        bar.set_position(ledger.ended() as u64);
     }
 
     pub(super) fn end(&self) {

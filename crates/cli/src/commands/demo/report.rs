@@ -59,15 +59,23 @@ impl Report<'_> {
 
     pub(super) fn to_text(&self) -> String {
         let times = self.times();
-        let cost: Vec<_> = self.ledger.cost().map(|sum| sum.to_string()).collect();
         let summary = pairs(&[
             ("p50", format!("{:.1} ms", times.quantile_ms(0.5))),
             ("p99", format!("{:.1} ms", times.quantile_ms(0.99))),
-            ("cost", if cost.is_empty() { "nothing".to_owned() } else { cost.join(", ") }),
+            ("cost", self.cost()),
             ("seconds", format!("{:.2}", self.seconds)),
             ("seed", self.seed.to_string()),
         ]);
         format!("{}\n\nTime of each attempt\n{}\n\n{summary}", self.books(), times.histogram())
+    }
+
+    fn cost(&self) -> String {
+        let sums: Vec<_> = self.ledger.cost().map(|sum| sum.to_string()).collect();
+        let sum = if sums.is_empty() { "nothing".to_owned() } else { sums.join(", ") };
+        match self.ledger.unpriced() {
+            0 => sum,
+            n => format!("{sum}, without {n} placed calls whose answer was cut off"),
+        }
     }
 
     fn times(&self) -> Times {

@@ -8,6 +8,7 @@ use trunkline::Rate;
 
 use super::ground::{Answer, Ground, KeyFound};
 use crate::exit::{Exit, Problem};
+use crate::settings::Whence;
 
 /// What a check says.
 #[derive(Debug, Serialize)]
@@ -66,21 +67,28 @@ impl Line {
         self
     }
 
-    /// A problem that holds its own advice.
+    /// What cannot be reached says itself where to look; other problems come with their advice.
     pub(super) fn failed(check: &'static str, problem: &Problem) -> Self {
-        let exit = if problem.exit() == Exit::Input { Exit::Input } else { Exit::Unsent };
-        Self {
-            fix: problem.advice().map(str::to_owned),
-            ..Self::new(check, Verdict::Fail(exit), problem.message())
-        }
+        let (exit, advice) = match problem.exit() {
+            Exit::Unsent => (Exit::Unsent, None),
+            Exit::Input => (Exit::Input, problem.advice()),
+            _ => (Exit::Unsent, problem.advice()),
+        };
+        Self { fix: advice.map(str::to_owned), ..Self::new(check, Verdict::Fail(exit), problem.message()) }
     }
 }
 
 fn settings(ground: &Ground) -> Line {
-    let found: Vec<_> =
-        ground.settings.found.iter().map(|(name, whence)| format!("{name} from {whence}")).collect();
-    let says =
-        if found.is_empty() { "none given, all at their defaults".to_owned() } else { found.join(", ") };
+    let mut places: Vec<(&Whence, Vec<&str>)> = Vec::new();
+    for (name, whence) in &ground.settings.found {
+        match places.iter_mut().find(|(place, _)| *place == whence) {
+            Some((_, names)) => names.push(name),
+            None => places.push((whence, vec![name])),
+        }
+    }
+    let from: Vec<_> =
+        places.iter().map(|(place, names)| format!("{} from {place}", names.join(", "))).collect();
+    let says = if from.is_empty() { "none given, all at their defaults".to_owned() } else { from.join("; ") };
     Line::new("settings", Verdict::Ok, says)
 }
 
@@ -173,8 +181,8 @@ fn pace(ground: &Ground) -> Line {
 }
 
 fn is_above(pace: Rate, ceiling: Rate) -> bool {
-    let per_day = |rate: Rate| f64::from(rate.count().get()) / rate.period().as_secs_f64();
-    per_day(pace) > per_day(ceiling)
+    let per_second = |rate: Rate| f64::from(rate.count().get()) / rate.period().as_secs_f64();
+    per_second(pace) > per_second(ceiling)
 }
 
 fn start_tolerance(ground: &Ground) -> Line {
