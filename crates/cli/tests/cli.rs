@@ -311,6 +311,7 @@ fn the_demo_agrees_with_its_judge() {
     assert_eq!(sorted, wanted);
     assert_eq!((&json["calls"], &json["placed"], &json["duplicates"]), (&20.into(), &20.into(), &0.into()));
     assert_eq!(json["cost"], serde_json::json!({"USD": "0.300"}));
+    assert!(json["p50_ms"].as_f64() > Some(0.0) && json["p99_ms"].as_f64() >= json["p50_ms"].as_f64());
 }
 
 #[test]

@@ -42,15 +42,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<Exit, Problem> {
     let entropy = SystemEntropy::new();
     let seed = args.seed.unwrap_or_else(|| entropy.next());
     let (api_key, secret) = (made_up(&entropy), made_up(&entropy));
-    let simulator = Simulator::builder()
-        .api_key(&*api_key)
-        .signing_secret(&*secret)
-        .require_signature()
-        .rate(PACE)
-        .faults(args.faults)
-        .seed(seed)
-        .start()
-        .await?;
+    let simulator = judge(&args, seed, &api_key, &secret).await?;
     let keep = Arc::new(Keep::new(ACCOUNT)?);
     let _metrics = serve_metrics(args.metrics_listen)?;
     let client = client(&simulator, api_key, secret, keep.clone())?;
@@ -78,6 +70,11 @@ pub(super) async fn run(args: DemoArgs) -> Result<Exit, Problem> {
         (true, true) => Exit::Interrupted,
         (true, false) => Exit::Done,
     })
+}
+
+async fn judge(args: &DemoArgs, seed: u64, api_key: &str, secret: &str) -> Result<Simulator, Problem> {
+    let builder = Simulator::builder().api_key(api_key).signing_secret(secret).require_signature();
+    Ok(builder.rate(PACE).faults(args.faults).seed(seed).start().await?)
 }
 
 fn made_up(entropy: &SystemEntropy) -> String {
