@@ -147,3 +147,29 @@ impl fmt::Debug for ExporterHandle {
         f.debug_struct("ExporterHandle").field("address", &self.address).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn dropping_the_handle_shuts_the_recorder_and_ends_the_tasks() {
+        let recorder = builder().unwrap().build_recorder();
+        let (page, open) = (recorder.handle(), Arc::new(AtomicBool::new(true)));
+        let gate = Gate::new(recorder, open.clone());
+        let tasks = [0, 1].map(|_| tokio::spawn(std::future::pending()));
+        let ends = tasks.each_ref().map(JoinHandle::abort_handle);
+        let count =
+            || metrics::with_local_recorder(&gate, || metrics::counter!("counted_total").increment(1));
+
+        let handle = ExporterHandle { address: PrometheusExporter::LISTEN, page: page.clone(), open, tasks };
+        count();
+        assert!(handle.render().contains("counted_total 1\n"));
+        drop(handle);
+        count();
+        assert!(page.render().contains("counted_total 1\n"), "{}", page.render());
+        while !ends.iter().all(|task| task.is_finished()) {
+            tokio::task::yield_now().await;
+        }
+    }
+}

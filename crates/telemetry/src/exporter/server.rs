@@ -26,9 +26,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn serve(listener: TcpListener, page: PrometheusHandle, clock: Arc<dyn Clock>) {
     let mut connections = JoinSet::new();
     loop {
-        while connections.try_join_next().is_some() {}
         if connections.len() >= CONNECTIONS {
-            // Each ends by its deadline.
+            // One that ended, or the next to end; each does by its deadline.
             connections.join_next().await;
         }
         match listener.accept().await {
