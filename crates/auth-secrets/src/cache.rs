@@ -36,7 +36,7 @@ pub use self::settings::CacheSettings;
 ///
 /// let file = Arc::new(FileKeys::new("/run/secrets/voice-api-key"));
 /// let settings = CacheSettings::default().with_soft_ttl(Duration::from_secs(30));
-/// let keys = CachedKeys::new(file, FileKeys::BACKEND, settings)?;
+/// let keys = CachedKeys::new(file, settings)?;
 /// # drop(keys);
 /// # Ok::<(), trunkline_core_types::InputError>(())
 /// ```
@@ -53,18 +53,16 @@ impl Drop for Owner {
 }
 
 impl CachedKeys {
-    /// A cache around `store`; `backend` names it in facts, such as `EnvKeys::BACKEND`. Nothing is fetched before the first call:
-    /// call `keys` at start-up to fail there.
+    /// A cache around `store`. Nothing is fetched before the first call: call `keys` at start-up to fail there.
     ///
     /// # Errors
     /// `soft_ttl` if it is zero or longer than the hard TTL; `fetch_timeout` if it is zero.
     pub fn new(
         store: Arc<dyn KeyProvider>,
-        backend: &'static str,
         settings: CacheSettings,
     ) -> Result<Self, trunkline_core_types::InputError> {
         settings.check()?;
-        Ok(Self(Arc::new(Owner(Core::new(store, backend, settings)))))
+        Ok(Self(Arc::new(Owner(Core::new(store, settings)))))
     }
 }
 
@@ -78,6 +76,10 @@ impl KeyProvider for CachedKeys {
 
     fn invalidate(&self, version: &str) {
         self.0.0.invalidate(version);
+    }
+
+    fn backend(&self) -> &'static str {
+        self.0.0.backend()
     }
 }
 

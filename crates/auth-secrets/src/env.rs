@@ -64,4 +64,8 @@ impl KeyProvider for EnvKeys {
     fn keys(&self, _deadline: Instant) -> BoxFuture<'_, Result<KeySet, KeyError>> {
         Box::pin(std::future::ready(self.read()))
     }
+
+    fn backend(&self) -> &'static str {
+        Self::BACKEND
+    }
 }

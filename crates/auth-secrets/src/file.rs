@@ -156,4 +156,8 @@ impl KeyProvider for FileKeys {
     fn keys(&self, deadline: Instant) -> BoxFuture<'_, Result<KeySet, KeyError>> {
         Box::pin(self.fetch(deadline))
     }
+
+    fn backend(&self) -> &'static str {
+        Self::BACKEND
+    }
 }

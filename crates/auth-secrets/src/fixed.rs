@@ -21,6 +21,9 @@ use trunkline_core_types::{BoxFuture, Key, KeyError, KeyProvider, KeySet};
 pub struct StaticKeys(KeySet);
 
 impl StaticKeys {
+    /// The label of this store in facts.
+    pub const BACKEND: &str = "static";
+
     /// A key with this value.
     ///
     /// # Errors
@@ -49,5 +52,9 @@ impl StaticKeys {
 impl KeyProvider for StaticKeys {
     fn keys(&self, _deadline: Instant) -> BoxFuture<'_, Result<KeySet, KeyError>> {
         Box::pin(std::future::ready(Ok(self.0.clone())))
+    }
+
+    fn backend(&self) -> &'static str {
+        Self::BACKEND
     }
 }

@@ -48,7 +48,7 @@ use crate::within::within;
 ///
 /// let login = VaultLogin::app_role("approle", "role-id", std::fs::read_to_string("/run/secrets/secret-id")?.trim().into());
 /// let settings = VaultSettings::new("https://vault.example.com:8200", "secret", "voice/api-key", login);
-/// let keys = CachedKeys::new(Arc::new(VaultKeys::new(settings)?), VaultKeys::BACKEND, CacheSettings::default())?;
+/// let keys = CachedKeys::new(Arc::new(VaultKeys::new(settings)?), CacheSettings::default())?;
 /// # Ok(())
 /// # }
 /// ```
@@ -126,5 +126,9 @@ impl VaultKeys {
 impl KeyProvider for VaultKeys {
     fn keys(&self, deadline: Instant) -> BoxFuture<'_, Result<KeySet, KeyError>> {
         Box::pin(self.fetch(deadline))
+    }
+
+    fn backend(&self) -> &'static str {
+        Self::BACKEND
     }
 }

@@ -104,7 +104,7 @@ pub trait KeyProvider: fmt::Debug + Send + Sync + 'static {
         let _ = version;
     }
 
-    /// Which kind of store this is, as a metric label from a closed set: `env`, `file`, `vault`. Default: `other`.
+    /// Which kind of store this is, as a metric label from a closed set: `env`, `file`, `static`, `vault`. Default: `other`.
     fn backend(&self) -> &'static str {
         "other"
     }

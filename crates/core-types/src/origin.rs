@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use http::Uri;
+use http::uri::Authority;
 
 use crate::InputError;
 
@@ -54,8 +55,22 @@ impl Origin {
         let scheme = if self.https { "https" } else { "http" };
         uri.scheme_str() == Some(scheme)
             && uri.host().is_some_and(|host| host.eq_ignore_ascii_case(&self.host))
-            && uri.port_u16().unwrap_or(default_port(self.https)) == self.port
-            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && uri.authority().is_some_and(|authority| self.same_port(authority))
+    }
+
+    fn same_port(&self, authority: &Authority) -> bool {
+        let port = named_port(authority).map(|port| port.unwrap_or(default_port(self.https)));
+        port == Ok(self.port) && !authority.as_str().contains('@')
+    }
+}
+
+/// The port that an authority names; `Err` if what stands there is no port.
+fn named_port(authority: &Authority) -> Result<Option<u16>, ()> {
+    let after_host = authority.as_str().rsplit_once(']').map_or(authority.as_str(), |(_, rest)| rest);
+    match authority.port_u16() {
+        Some(port) => Ok(Some(port)),
+        None if after_host.contains(':') => Err(()),
+        None => Ok(None),
     }
 }
 
@@ -85,14 +100,10 @@ impl FromStr for Origin {
             }
             _ => return bad("the scheme must be https"),
         };
-        let port = match (
-            authority.port_u16(),
-            authority.as_str().rsplit_once(']').map_or(authority.as_str(), |(_, rest)| rest),
-        ) {
-            (Some(0), _) => return bad("port 0 cannot be connected to"),
-            (Some(port), _) => port,
-            (None, rest) if rest.contains(':') => return bad("the port must be a number from 1 to 65535"),
-            (None, _) => default_port(https),
+        let port = match named_port(authority) {
+            Ok(Some(0)) => return bad("port 0 cannot be connected to"),
+            Ok(port) => port.unwrap_or(default_port(https)),
+            Err(()) => return bad("the port must be a number from 1 to 65535"),
         };
         Ok(Self { https, host: authority.host().to_ascii_lowercase().into(), port })
     }
@@ -152,6 +163,8 @@ mod tests {
             ("https://voice.example.com/v1/calls?x=1", true),
             ("https://VOICE.example.com:443/", true),
             ("https://voice.example.com:444/", false),
+            ("https://voice.example.com:99999/", false),
+            ("https://voice.example.com:/", false),
             ("http://voice.example.com/", false),
             ("https://voice.example.com.evil.example/", false),
             ("https://voice.example.com@evil.example/", false),

@@ -63,7 +63,7 @@ fn signer(
             .with_clock(shared.clock.clone())
             .with_entropy(shared.entropy.clone())
             .with_observer(observer.clone());
-        CachedKeys::new(keys.clone(), keys.backend(), settings).map(Arc::new)
+        CachedKeys::new(keys.clone(), settings).map(Arc::new)
     };
     let keys = cached(&account.keys)?;
     let signers = match account.provider.profile().auth {

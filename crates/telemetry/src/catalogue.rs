@@ -91,7 +91,7 @@ const ACCOUNT: Label = Label { name: "account", values: Values::Account };
 const OPERATION: Label = label("operation", &["create", "change", "read"]);
 const CLASSES: &[&str] = &["unsent", "deferred", "rejected", "accepted", "ambiguous"];
 const OUTCOME: Label = label("outcome", CLASSES);
-const BACKEND: Label = label("backend", &["env", "file", "vault", "kms", "other"]);
+const BACKEND: Label = label("backend", &["env", "file", "static", "vault", "other"]);
 const RESULTS: &[&str] =
     &["ok", "missing", "invalid", "denied", "unavailable", "timeout", "wrong_origin", "other"];
 

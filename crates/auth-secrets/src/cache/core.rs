@@ -39,14 +39,15 @@ struct Good {
 }
 
 impl Core {
-    pub(super) fn new(
-        store: Arc<dyn KeyProvider>,
-        backend: &'static str,
-        settings: CacheSettings,
-    ) -> Arc<Self> {
+    pub(super) fn backend(&self) -> &'static str {
+        self.backend
+    }
+
+    pub(super) fn new(store: Arc<dyn KeyProvider>, settings: CacheSettings) -> Arc<Self> {
         let born = settings.clock.now();
         let (good, due) = (ArcSwapOption::empty(), AtomicU64::new(0));
         let (state, task) = (Mutex::default(), Mutex::default());
+        let backend = store.backend();
         Arc::new(Self { store, backend, settings, born, good, due, state, task })
     }
 

@@ -51,6 +51,10 @@ impl KeyProvider for Store {
         })
     }
 
+    fn backend(&self) -> &'static str {
+        "vault"
+    }
+
     fn invalidate(&self, version: &str) {
         self.invalidated.lock().unwrap().push(version.to_owned());
     }
@@ -91,7 +95,7 @@ impl Bench {
             .with_clock(Arc::new(clock))
             .with_entropy(Arc::new(SeededEntropy::new(7)))
             .with_observer(facts.clone());
-        let cache = CachedKeys::new(store.clone(), "vault", settings).unwrap();
+        let cache = CachedKeys::new(store.clone(), settings).unwrap();
         Self { clock, store, facts, cache }
     }
 
@@ -340,7 +344,7 @@ fn settings_that_contradict_are_refused_and_nothing_prints_the_key() {
             (CacheSettings::default().with_soft_ttl(Duration::ZERO), "soft_ttl"),
             (CacheSettings::default().with_fetch_timeout(Duration::ZERO), "fetch_timeout"),
         ] {
-            let refused = CachedKeys::new(bench.store.clone(), "env", bad).unwrap_err();
+            let refused = CachedKeys::new(bench.store.clone(), bad).unwrap_err();
             assert_eq!(refused.field(), field);
         }
     });

@@ -269,7 +269,7 @@ async fn no_connection_is_an_outage_that_the_cache_bridges() {
     let clock = HandClock::new();
     let vault = Arc::new(keys(&clock, settings(&server, VaultLogin::Token("t".into()))));
     let cache = CacheSettings::default().with_clock(Arc::new(clock.clone()));
-    let cache = CachedKeys::new(vault.clone(), VaultKeys::BACKEND, cache).unwrap();
+    let cache = CachedKeys::new(vault.clone(), cache).unwrap();
     assert_eq!(version(&clock, &cache).await.unwrap(), "kv-1");
     server.stop().await;
     let error = vault.keys(clock.now() + S).await.unwrap_err();
