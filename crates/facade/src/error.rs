@@ -49,6 +49,7 @@ struct Inner {
     kind: ErrorKind,
     class: Class,
     message: Box<str>,
+    field: Option<Box<str>>,
     key: Option<IdempotencyKey>,
     status: Option<StatusCode>,
     wait: Option<Duration>,
@@ -64,6 +65,7 @@ impl Error {
             kind,
             class,
             message,
+            field: None,
             key: None,
             status: None,
             wait: None,
@@ -75,7 +77,8 @@ impl Error {
 
     pub(crate) fn input(error: InputError) -> Self {
         let made = Self::build(ErrorKind::Input, Class::Unsent, error.to_string());
-        Self(Arc::new(Inner { source: Some(Source::new(error)), ..made }))
+        let field = Some(error.field().into());
+        Self(Arc::new(Inner { field, source: Some(Source::new(error)), ..made }))
     }
 
     pub(crate) fn settings(field: &'static str, problem: &str) -> Self {
@@ -195,6 +198,11 @@ impl Error {
         self.0.provider.as_ref().and_then(ProviderError::request_id)
     }
 
+    /// The setting or field it is about, if one is named: ours for bad input, the provider's for a rejection.
+    pub fn field(&self) -> Option<&str> {
+        self.0.field.as_deref().or_else(|| self.0.provider.as_ref()?.field())
+    }
+
     /// The call's key: with it the call can be placed, looked up and reconciled.
     pub fn key(&self) -> Option<&IdempotencyKey> {
         self.0.key.as_ref()
@@ -210,6 +218,7 @@ impl Inner {
     fn copy(&self) -> Self {
         Self {
             message: self.message.clone(),
+            field: self.field.clone(),
             key: self.key.clone(),
             provider: self.provider.clone(),
             source: self.source.clone(),

@@ -248,7 +248,10 @@ async fn a_shutdown_lets_what_is_under_way_finish_and_takes_nothing_new() {
 #[test]
 fn settings_that_cannot_work_are_named() {
     let peer = Peer::new([]);
-    let field = |built: Result<_, trunkline::Error>| built.unwrap_err().to_string();
+    let field = |built: Result<_, trunkline::Error>| {
+        let error = built.unwrap_err();
+        format!("{} {error}", error.field().unwrap())
+    };
     assert!(field(builder().build()).contains("account"));
     assert!(field(builder().account(account(&peer)).account(account(&peer)).build()).contains("main"));
     assert!(field(builder().account(account(&peer).pace(per_second(51))).build()).contains("pace"));
