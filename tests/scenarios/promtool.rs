@@ -1,32 +1,17 @@
 //! The exporter's page, scraped over TCP, before Prometheus' own linter.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use trunkline_core_types::{Class, DeniedKind, Fact, KeyErrorKind, Lane, Observer, Operation, SystemClock};
 use trunkline_telemetry::{ARTICLE_PAIR, CATALOGUE, MetricsObserver, PrometheusExporter};
-
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run cargo xtask test"))
-}
-
-async fn scrape(address: SocketAddr) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).await.unwrap();
-    let (head, page) = reply.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
-    page.to_owned()
-}
+use trunkline_tests::{scrape, variable};
 
 /// `promtool check metrics`: whether it passes, and what it says.
 async fn lint(page: &str) -> (bool, String) {

@@ -2,128 +2,20 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use trunkline_auth_secrets::{CacheSettings, CachedKeys, VaultKeys, VaultLogin, VaultSettings};
 use trunkline_core_types::{
     BoxFuture, Clock, Fact, KeyErrorKind, KeyProvider, KeySet, Observer, SystemClock,
 };
+use trunkline_tests::{Admin, OwnVault};
 
 const S: Duration = Duration::from_secs(1);
-
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run cargo xtask test"))
-}
-
-/// A Vault and its root token, spoken to without any client of ours.
-struct Admin {
-    address: String,
-    token: String,
-}
-
-impl Admin {
-    fn shared() -> Self {
-        let address = variable("TRUNKLINE_TEST_VAULT_ADDR").trim_end_matches('/').to_owned();
-        Self { address, token: variable("TRUNKLINE_TEST_VAULT_TOKEN") }
-    }
-
-    /// One request; its status and body.
-    async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
-        let host = self.address.strip_prefix("http://").expect("an http address");
-        let body = body.to_string();
-        let (token, length) = (&self.token, body.len());
-        // HTTP/1.0, so that the answer ends with the connection and is never chunked.
-        let request = format!(
-            "{method} /v1/{path} HTTP/1.0\r\nhost: {host}\r\nx-vault-token: {token}\r\ncontent-length: {length}\r\n\r\n{body}"
-        );
-        let mut stream = TcpStream::connect(host).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, serde_json::from_str(body).unwrap_or(Value::Null))
-    }
-
-    async fn ok(&self, method: &str, path: &str, body: Value) -> Value {
-        let (status, answer) = self.ask(method, path, body).await;
-        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
-        answer
-    }
-
-    /// A KV engine of the test's own, so that scenarios do not meet.
-    async fn engine(&self, name: &str) -> String {
-        let mount = format!("{name}-{}", std::process::id());
-        self.ok("POST", &format!("sys/mounts/{mount}"), json!({"type": "kv", "options": {"version": "2"}}))
-            .await;
-        mount
-    }
-
-    async fn write(&self, mount: &str, data: Value) {
-        self.ok("POST", &format!("{mount}/data/voice/key"), json!({ "data": data })).await;
-    }
-
-    /// An AppRole that may read the voice key of this engine and nothing else: the role's login.
-    async fn app_role(&self, mount: &str) -> VaultLogin {
-        let policy = format!(r#"path "{mount}/data/voice/key" {{ capabilities = ["read"] }}"#);
-        self.ok("PUT", &format!("sys/policies/acl/{mount}"), json!({ "policy": policy })).await;
-        self.ok("POST", &format!("sys/auth/{mount}"), json!({"type": "approle"})).await;
-        let role = format!("auth/{mount}/role/voice");
-        self.ok("POST", &role, json!({"token_policies": [mount], "token_ttl": "600s"})).await;
-        let role_id = self.ok("GET", &format!("{role}/role-id"), Value::Null).await;
-        let secret_id = self.ok("POST", &format!("{role}/secret-id"), json!({})).await;
-        let text = |answer: &Value, field: &str| answer["data"][field].as_str().unwrap().to_owned();
-        VaultLogin::app_role(mount, text(&role_id, "role_id"), text(&secret_id, "secret_id").into())
-    }
-
-    fn root(&self) -> VaultLogin {
-        VaultLogin::Token(self.token.as_str().into())
-    }
-
-    fn settings(&self, mount: &str, login: VaultLogin) -> VaultSettings {
-        VaultSettings::new(&self.address, mount, "voice/key", login)
-    }
-}
-
-/// A Vault of the test's own, ended with it.
-struct OwnVault {
-    process: Child,
-    admin: Admin,
-    unseal_key: String,
-}
-
-impl OwnVault {
-    fn start(flags: &[&str]) -> Self {
-        let mut process = Command::new(variable("TRUNKLINE_TEST_VAULT_BIN"))
-            .args(["-listen", "127.0.0.1:0"])
-            .args(flags)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the Vault of TRUNKLINE_TEST_VAULT_BIN starts");
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let started: Value = serde_json::from_str(&line).expect("one line of JSON");
-        // Root token and unseal key are told once, at the first start of a storage.
-        let text = |field: &str| started[field].as_str().unwrap_or_default().to_owned();
-        let admin = Admin { address: text("addr"), token: text("root_token") };
-        Self { process, admin, unseal_key: text("unseal_key") }
-    }
-}
-
-impl Drop for OwnVault {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 /// The cache's clock: TTLs pass when told to, while Vault's answers take real time.
 #[derive(Debug, Clone)]
@@ -178,7 +70,7 @@ impl Cached {
         let facts = Arc::new(Facts::default());
         let cache = CacheSettings::default().with_clock(Arc::new(clock.clone())).with_observer(facts.clone());
         let vault = Arc::new(VaultKeys::new(settings).unwrap());
-        Self { keys: CachedKeys::new(vault, VaultKeys::BACKEND, cache).unwrap(), clock, facts }
+        Self { keys: CachedKeys::new(vault, cache).unwrap(), clock, facts }
     }
 
     async fn keys(&self) -> Result<KeySet, KeyErrorKind> {
