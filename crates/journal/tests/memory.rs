@@ -115,6 +115,18 @@ async fn a_claim_holds_a_bounded_number_of_attempts() {
 }
 
 #[tokio::test]
+async fn numbers_end_without_a_wrap() {
+    let journal = MemoryJournal::new(Hand::new());
+    let intent = intent("counted-out");
+    assert_eq!(journal.claim(&intent).await.unwrap(), Claim::Go { number: 1 });
+    journal.begin(&intent, u32::MAX).await.unwrap();
+    journal.end(&intent.key, u32::MAX, Class::Unsent, None).unwrap();
+    journal.settle(&intent.key, Class::Unsent, None).unwrap();
+    assert_eq!(journal.claim(&intent).await.unwrap(), Claim::Go { number: u32::MAX });
+    assert_eq!(journal.begin(&intent, u32::MAX).await.unwrap_err().kind(), JournalErrorKind::State);
+}
+
+#[tokio::test]
 async fn a_late_acceptance_of_a_freed_call_sticks() {
     let journal = MemoryJournal::new(Hand::new());
     let call = intent("late");
