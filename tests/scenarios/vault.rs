@@ -1,6 +1,6 @@
 //! Keys from a real Vault: logins, rotation, revocation, outage.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
