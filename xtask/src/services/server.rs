@@ -3,9 +3,9 @@
 use crate::run;
 use anyhow::{Context, Result, bail};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -70,15 +70,21 @@ fn watched(mut child: Child) -> Result<Server> {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
+impl Server {
+    fn end(&mut self) -> io::Result<ExitStatus> {
         // The watcher goes first and is told so: it must not hit a process that got the same id later.
         if let Some(mut stdin) = self.watcher.stdin.take() {
             let _ = stdin.write_all(b"ended\n");
         }
         let _ = self.watcher.wait();
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.wait()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.end();
     }
 }
 
@@ -106,13 +112,19 @@ mod tests {
 
     #[test]
     fn gives_the_first_line_and_ends_when_dropped() {
-        let (started, _) = start("echo up; exec cat /dev/zero >/dev/null", "up", START);
+        let (started, _) = start("echo up; exec sleep 20", "up", START);
         let (server, line) = started.unwrap();
         assert_eq!(line, "up");
         let ids = [server.child.id(), server.watcher.id()];
         assert!(!ids.into_iter().any(ended));
         drop(server);
         assert!(ids.into_iter().all(ended));
+    }
+
+    #[test]
+    fn does_not_wait_for_a_server_to_end_by_itself() {
+        let (started, _) = start("echo up; exec sleep 20", "kill", START);
+        assert!(!started.unwrap().0.end().unwrap().success());
     }
 
     #[test]
@@ -125,13 +137,13 @@ mod tests {
 
     #[test]
     fn a_server_that_says_nothing_is_ended() {
-        let (started, _) = start("exec cat /dev/zero >/dev/null", "silent", Duration::ZERO);
+        let (started, _) = start("exec sleep 20", "silent", Duration::ZERO);
         assert!(format!("{:#}", started.unwrap_err()).contains("was not up"));
     }
 
     #[test]
     fn the_watcher_ends_the_server_of_a_task_that_was_killed() {
-        let (started, _) = start("echo up; exec cat /dev/zero >/dev/null", "orphan", START);
+        let (started, _) = start("echo up; exec sleep 20", "orphan", START);
         let (mut server, _) = started.unwrap();
         drop(server.watcher.stdin.take());
         let status = server.child.wait().unwrap();
