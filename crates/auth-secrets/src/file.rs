@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
-use trunkline_core_types::{BoxFuture, Clock, KeyError, KeyErrorKind, KeyProvider, KeySet, SystemClock};
+use trunkline_core_types::{
+    BoxFuture, Clock, ClockExt, KeyError, KeyErrorKind, KeyProvider, KeySet, SystemClock,
+};
 use zeroize::Zeroizing;
 
 use crate::counted::Counted;
-use crate::within::within;
 
 /// A key in a file, read again at each call, so that a mounted secret that rotates is seen.
 ///
@@ -78,7 +79,7 @@ impl FileKeys {
     }
 
     async fn fetch(&self, deadline: Instant) -> Result<KeySet, KeyError> {
-        let value = within(&*self.clock, deadline, self.read()).await.unwrap_or_else(|| {
+        let value = self.clock.bounded(deadline, self.read()).await.unwrap_or_else(|| {
             let hangs = "was not read in time; check the file system it is on";
             Err(failure(KeyErrorKind::Timeout, &self.path, hangs))
         })?;

@@ -40,7 +40,6 @@ mod x_signature;
 
 mod bound;
 mod counted;
-mod within;
 
 pub use basic::BasicSigner;
 pub use bearer::BearerSigner;

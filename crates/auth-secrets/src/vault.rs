@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkline_core_types::{
-    BoxFuture, Clock, InputError, KeyError, KeyErrorKind, KeyProvider, KeySet, SystemClock,
+    BoxFuture, Clock, ClockExt, InputError, KeyError, KeyErrorKind, KeyProvider, KeySet, SystemClock,
 };
 
 use self::errors::Failure;
@@ -18,7 +18,6 @@ use self::login::Sessions;
 use self::read::{Secret, read};
 use self::settings::Checked;
 pub use self::settings::{VaultLogin, VaultSettings};
-use crate::within::within;
 
 /// A key in a KV version 2 secret of HashiCorp Vault (or OpenBao).
 ///
@@ -88,7 +87,7 @@ impl VaultKeys {
 
     async fn fetch(&self, deadline: Instant) -> Result<KeySet, KeyError> {
         let deadline = deadline.min(self.clock.now() + LONGEST_CALL);
-        let current = within(&*self.clock, deadline, self.current()).await.unwrap_or_else(|| {
+        let current = self.clock.bounded(deadline, self.current()).await.unwrap_or_else(|| {
             let slow = "vault: no answer in time; check its load and the network, the last good key serves until its hard TTL";
             Err(KeyError::new(KeyErrorKind::Timeout, slow))
         })?;
@@ -119,7 +118,7 @@ impl VaultKeys {
             let (session, _) = self.sessions.current().await.ok()?;
             read(session.client(), &self.settings, Some(number)).await.ok()
         };
-        within(&*self.clock, deadline, work).await.flatten()
+        self.clock.bounded(deadline, work).await.flatten()
     }
 }
 

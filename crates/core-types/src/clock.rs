@@ -24,13 +24,17 @@ pub trait Clock: Debug + Send + Sync + 'static {
 
 /// Waits with an end, over any [`Clock`].
 pub trait ClockExt: Clock {
-    /// Polls `work` until it is done or `until` has passed; `None` then, with `work` dropped. Work that is ready at once costs no timer.
+    /// Polls `work` until it is done or `until` has passed; `None` then, with `work` dropped. Work that is ready at once costs no timer;
+    /// after `until` nothing is started.
     fn bounded<F: Future + Send>(
         &self,
         until: Instant,
         work: F,
     ) -> impl Future<Output = Option<F::Output>> + Send {
         async move {
+            if self.now() >= until {
+                return None;
+            }
             let (mut work, mut timer) = (pin!(work), None);
             poll_fn(|cx| {
                 if let Poll::Ready(done) = work.as_mut().poll(cx) {

@@ -12,10 +12,10 @@ use trunkline_ratelimit::{LocalLeases, LocalPacer, LocalPacerSettings};
 use trunkline_telemetry::MetricsObserver;
 use trunkline_transport::RetrySettings;
 
-use crate::client::{Client, Inner, Route};
 use crate::drain::Drain;
+use crate::inner::{Bulk, Inner, Route};
 use crate::stack::{Shared, stack};
-use crate::{Account, DialCheck, Error, Journal};
+use crate::{Account, Client, DialCheck, Error, Journal};
 
 /// Collects accounts and choices; [`ClientBuilder::build`] checks them together.
 #[derive(Clone)]
@@ -31,15 +31,15 @@ pub struct ClientBuilder {
     bulk: Bulk,
 }
 
-/// How `place_all` works through its input.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bulk {
-    pub(crate) concurrency: usize,
-    pub(crate) wait: Duration,
+impl Client {
+    /// A builder. The journal is a choice that is written: in memory, or a store that outlives the process.
+    pub fn builder(journal: Journal) -> ClientBuilder {
+        ClientBuilder::new(journal)
+    }
 }
 
 impl ClientBuilder {
-    pub(crate) fn new(journal: Journal) -> Self {
+    fn new(journal: Journal) -> Self {
         Self {
             journal,
             accounts: Vec::new(),

@@ -2,45 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
-use trunkline_core_types::{
-    AccountId, Attempt, Call, CallRef, Class, ClockExt, Deadline, Evidence, HttpService, Idempotency, Leases,
-    Operation, Outcome, Provider, ProviderError,
-};
-use trunkline_ratelimit::LocalPacer;
+use http::{Request, Response};
+use trunkline_core_types::{AccountId, Attempt, Call, CallRef, ClockExt, Deadline, Evidence, Idempotency};
 
-use crate::builder::Bulk;
-use crate::drain::Drain;
-use crate::flights::Flights;
+use crate::inner::Inner;
 use crate::place::{Job, place};
-use crate::stack::Shared;
-use crate::{ClientBuilder, DialCheck, Error, Journal, Order, PlaceAll, Placed};
+use crate::{Error, Order, PlaceAll, Placed};
 
 /// Places calls through one or more accounts. Cheap to clone; all clones share pace, journal and connections.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
-
-pub(crate) struct Inner {
-    pub(crate) shared: Shared,
-    pub(crate) routes: Vec<Route>,
-    pub(crate) check: Option<Arc<dyn DialCheck>>,
-    pub(crate) bulk: Bulk,
-    pub(crate) drain: Drain,
-    pub(crate) flights: Flights,
-}
-
-/// One account with its stack.
-pub(crate) struct Route {
-    pub(crate) account: AccountId,
-    pub(crate) provider: Arc<dyn Provider>,
-    pub(crate) stack: Arc<dyn HttpService>,
-    pub(crate) pacer: Arc<LocalPacer>,
-    pub(crate) leases: Option<(Arc<dyn Leases>, Duration)>,
-    pub(crate) total: Duration,
-}
 
 /// What a shutdown left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +27,6 @@ pub struct Drained {
 }
 
 impl Client {
-    /// A builder. The journal is a choice that is written: in memory, or a store that outlives the process.
-    pub fn builder(journal: Journal) -> ClientBuilder {
-        ClientBuilder::new(journal)
-    }
-
     pub(crate) fn new(inner: Inner) -> Self {
         Self(Arc::new(inner))
     }
@@ -145,81 +114,6 @@ impl Client {
         clock.bounded(clock.now() + grace, self.0.drain.idle()).await;
         Drained { under_way: self.0.drain.running(), open: self.0.open_calls().await }
     }
-}
-
-impl Inner {
-    /// The builder refuses a client without accounts.
-    pub(crate) fn first_route(&self) -> &Route {
-        &self.routes[0]
-    }
-
-    fn route(&self, account: &AccountId) -> Result<&Route, Error> {
-        let unknown = || {
-            let known: Vec<_> = self.routes.iter().map(|route| route.account.as_str()).collect();
-            Error::settings(
-                "account",
-                &format!("no account is named {account}; there is: {}", known.join(", ")),
-            )
-        };
-        self.routes.iter().find(|route| route.account == *account).ok_or_else(unknown)
-    }
-
-    fn single(&self, route: &Route) -> Deadline {
-        Deadline::At(self.shared.clock.now() + route.total)
-    }
-
-    async fn send(&self, route: &Route, attempt: Attempt) -> Result<Outcome, Error> {
-        let _pass = self.drain.enter().ok_or_else(closed)?;
-        let operation = attempt.operation();
-        let outcome = route.stack.send(attempt).await;
-        if outcome.class == Class::Accepted {
-            return Ok(outcome);
-        }
-        let error = Error::outcome(&outcome, refusal(&*route.provider, &outcome));
-        Err(if operation == Operation::Read { error.of_a_read() } else { error })
-    }
-
-    async fn call(&self, route: &Route, attempt: Attempt) -> Result<Call, Error> {
-        let outcome = self.send(route, attempt).await?;
-        match &outcome.result {
-            Ok(reply) => route.provider.read_call(reply).map_err(Error::provider),
-            Err(_) => Err(Error::outcome(&outcome, None)),
-        }
-    }
-
-    async fn raw(&self, route: &Route, attempt: Attempt) -> Result<Response<Bytes>, Error> {
-        let outcome = self.send(route, attempt).await?;
-        match outcome.result {
-            Ok(reply) => Ok(reply.into_response()),
-            Err(_) => Err(Error::outcome(&outcome, None)),
-        }
-    }
-
-    fn absolute(&self, route: &Route, mut request: Request<Bytes>) -> Result<Request<Bytes>, Error> {
-        if request.uri().scheme().is_none() {
-            let whole = format!("{}{}", route.provider.origin(), request.uri());
-            let problem = |_| Error::settings("url", "must be absolute, or a path that begins with /");
-            *request.uri_mut() = whole.parse::<Uri>().map_err(problem)?;
-        }
-        Ok(request)
-    }
-
-    async fn open_calls(&self) -> usize {
-        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
-        let clock = &self.shared.clock;
-        let until: Instant = clock.now() + Duration::from_secs(5);
-        let listed = clock.bounded(until, self.shared.journal.open_calls(far, None, 10_000)).await;
-        listed.and_then(Result::ok).map_or(0, |open| open.len())
-    }
-}
-
-pub(crate) fn closed() -> Error {
-    Error::unsent("the client is shut down; nothing was sent")
-}
-
-/// What a reply that refuses says, if there is one.
-pub(crate) fn refusal(provider: &dyn Provider, outcome: &Outcome) -> Option<ProviderError> {
-    outcome.result.as_ref().ok().map(|reply| provider.read_error(reply))
 }
 
 impl fmt::Debug for Client {

@@ -40,6 +40,7 @@ mod detail;
 mod drain;
 mod error;
 mod flights;
+mod inner;
 mod journal;
 mod order;
 mod place;

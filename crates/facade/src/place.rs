@@ -9,9 +9,9 @@ use trunkline_core_types::{
     Outcome, Reply, Scope,
 };
 
-use crate::client::{Inner, Route, closed, refusal};
 use crate::detail::detail;
 use crate::flights::mismatch;
+use crate::inner::{Inner, Route, closed, refusal};
 use crate::{Error, Order, Placed};
 
 /// One call on its way, with everything decided that the caller can decide.

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use trunkline_core_types::{BoxFuture, Deadline, Evidence, IdempotencyKey};
 
-use crate::client::Inner;
+use crate::inner::Inner;
 use crate::place::{Job, place};
 use crate::{Error, Order, Placed};
 

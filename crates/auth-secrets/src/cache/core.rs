@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use trunkline_core_types::{EntropyExt, Fact, KeyError, KeyErrorKind, KeyProvider, KeySet};
+use trunkline_core_types::{ClockExt, EntropyExt, Fact, KeyError, KeyErrorKind, KeyProvider, KeySet};
 
 use super::CacheSettings;
 use super::flight::{Flight, Landing, State};
-use crate::within::within;
 
 /// `due` while a fetch is under way: nobody else starts one.
 const NEVER: u64 = u64::MAX;
@@ -66,7 +65,7 @@ impl Core {
     /// The result of the fetch under way, or of a new one.
     pub(super) async fn wait(self: &Arc<Self>, deadline: Instant) -> Result<KeySet, KeyError> {
         let mut landed = self.start(self.settings.clock.now())?;
-        let landing = within(&*self.settings.clock, deadline, landed.wait_for(Option::is_some)).await;
+        let landing = self.settings.clock.bounded(deadline, landed.wait_for(Option::is_some)).await;
         let late = || KeyError::new(KeyErrorKind::Timeout, "no key came in time; check the key store");
         match landing.ok_or_else(late)? {
             Ok(result) => result.clone().unwrap_or_else(|| Err(stopped())),
@@ -130,7 +129,7 @@ impl Core {
             let deadline = began + self.settings.fetch_timeout;
             let late =
                 || KeyError::new(KeyErrorKind::Timeout, "the key store did not answer in time; check it");
-            let read = within(&*self.settings.clock, deadline, self.store.keys(deadline)).await;
+            let read = self.settings.clock.bounded(deadline, self.store.keys(deadline)).await;
             let result = read.unwrap_or_else(|| Err(late()));
             let took = self.settings.clock.now().saturating_duration_since(began);
             let error = result.as_ref().err().map(KeyError::kind);

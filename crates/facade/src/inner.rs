@@ -1,0 +1,122 @@
+//! What all handles of one client share: its accounts, and the way of every operation but a placement.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use trunkline_core_types::{
+    AccountId, Attempt, Call, Class, ClockExt, Deadline, HttpService, Leases, Operation, Outcome, Provider,
+    ProviderError,
+};
+use trunkline_ratelimit::LocalPacer;
+
+use crate::drain::Drain;
+use crate::flights::Flights;
+use crate::stack::Shared;
+use crate::{DialCheck, Error};
+
+pub(crate) struct Inner {
+    pub(crate) shared: Shared,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) check: Option<Arc<dyn DialCheck>>,
+    pub(crate) bulk: Bulk,
+    pub(crate) drain: Drain,
+    pub(crate) flights: Flights,
+}
+
+/// One account with its stack.
+pub(crate) struct Route {
+    pub(crate) account: AccountId,
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) stack: Arc<dyn HttpService>,
+    pub(crate) pacer: Arc<LocalPacer>,
+    pub(crate) leases: Option<(Arc<dyn Leases>, Duration)>,
+    pub(crate) total: Duration,
+}
+
+/// How `place_all` works through its input.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bulk {
+    pub(crate) concurrency: usize,
+    pub(crate) wait: Duration,
+}
+
+impl Inner {
+    /// The builder refuses a client without accounts.
+    pub(crate) fn first_route(&self) -> &Route {
+        &self.routes[0]
+    }
+
+    pub(crate) fn route(&self, account: &AccountId) -> Result<&Route, Error> {
+        let unknown = || {
+            let known: Vec<_> = self.routes.iter().map(|route| route.account.as_str()).collect();
+            Error::settings(
+                "account",
+                &format!("no account is named {account}; there is: {}", known.join(", ")),
+            )
+        };
+        self.routes.iter().find(|route| route.account == *account).ok_or_else(unknown)
+    }
+
+    pub(crate) fn single(&self, route: &Route) -> Deadline {
+        Deadline::At(self.shared.clock.now() + route.total)
+    }
+
+    async fn send(&self, route: &Route, attempt: Attempt) -> Result<Outcome, Error> {
+        let _pass = self.drain.enter().ok_or_else(closed)?;
+        let operation = attempt.operation();
+        let outcome = route.stack.send(attempt).await;
+        if outcome.class == Class::Accepted {
+            return Ok(outcome);
+        }
+        let error = Error::outcome(&outcome, refusal(&*route.provider, &outcome));
+        Err(if operation == Operation::Read { error.of_a_read() } else { error })
+    }
+
+    pub(crate) async fn call(&self, route: &Route, attempt: Attempt) -> Result<Call, Error> {
+        let outcome = self.send(route, attempt).await?;
+        match &outcome.result {
+            Ok(reply) => route.provider.read_call(reply).map_err(Error::provider),
+            Err(_) => Err(Error::outcome(&outcome, None)),
+        }
+    }
+
+    pub(crate) async fn raw(&self, route: &Route, attempt: Attempt) -> Result<Response<Bytes>, Error> {
+        let outcome = self.send(route, attempt).await?;
+        match outcome.result {
+            Ok(reply) => Ok(reply.into_response()),
+            Err(_) => Err(Error::outcome(&outcome, None)),
+        }
+    }
+
+    pub(crate) fn absolute(
+        &self,
+        route: &Route,
+        mut request: Request<Bytes>,
+    ) -> Result<Request<Bytes>, Error> {
+        if request.uri().scheme().is_none() {
+            let whole = format!("{}{}", route.provider.origin(), request.uri());
+            let problem = |_| Error::settings("url", "must be absolute, or a path that begins with /");
+            *request.uri_mut() = whole.parse::<Uri>().map_err(problem)?;
+        }
+        Ok(request)
+    }
+
+    pub(crate) async fn open_calls(&self) -> usize {
+        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
+        let clock = &self.shared.clock;
+        let until: Instant = clock.now() + Duration::from_secs(5);
+        let listed = clock.bounded(until, self.shared.journal.open_calls(far, None, 10_000)).await;
+        listed.and_then(Result::ok).map_or(0, |open| open.len())
+    }
+}
+
+pub(crate) fn closed() -> Error {
+    Error::unsent("the client is shut down; nothing was sent")
+}
+
+/// What a reply that refuses says, if there is one.
+pub(crate) fn refusal(provider: &dyn Provider, outcome: &Outcome) -> Option<ProviderError> {
+    outcome.result.as_ref().ok().map(|reply| provider.read_error(reply))
+}
