@@ -5,8 +5,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use trunkline_core_types::{ProviderError, ProviderErrorKind as Kind, Reply, Scope, Verdict, retry_after};
 
-use super::response::MAX_BODY;
 use crate::json::{Raw, object, whole};
+
+/// The longest reply body that is read, in bytes.
+pub(super) const MAX_BODY: usize = 1024 * 1024;
 
 /// What an error body says. A field of the wrong type is one that is not there.
 struct Said {

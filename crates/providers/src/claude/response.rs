@@ -8,11 +8,9 @@ use trunkline_core_types::{
     Call, CallStatus, Currency, IdempotencyKey, Money, ProviderError, ProviderErrorKind, Reply, Timestamp,
 };
 
-use super::error::request_id;
+use super::error::{MAX_BODY, request_id};
 use crate::json::{Bad, Raw, object, parsed, read, required, whole, word};
 
-/// The longest body that is read, in bytes.
-pub(super) const MAX_BODY: usize = 1024 * 1024;
 /// The most calls of a page.
 const MAX_PAGE: usize = 100;
 /// The longest word of a status, in characters.
