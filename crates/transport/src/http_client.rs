@@ -65,7 +65,7 @@ impl HttpClient {
             InputError::new("base_url", "the host cannot be written in a header; use its ASCII form")
         })?;
         let connector = Connector::new(origin, dial, &settings)?;
-        let pool = Pool::new(settings.max_idle, settings.idle_timeout);
+        let pool = Pool::new(settings.max_idle, settings.idle_timeout, settings.reuse);
         Ok(Self { connector, pool, judge, clock, settings, host })
     }
 
@@ -75,7 +75,7 @@ impl HttpClient {
             Err(error) => return Outcome::unsent(error),
         };
         let ends_by = attempt.deadline().ends_by();
-        let (live, reused) = match self.pool.take(self.clock.now()) {
+        let (live, reused) = match self.pool.take(attempt.operation(), self.clock.now()) {
             Some(live) => (live, true),
             None => match self.connect(ends_by).await {
                 Ok(live) => (live, false),
@@ -96,8 +96,10 @@ impl HttpClient {
             reused,
         };
         let (outcome, live) = exchange.run(live, request, attempt.evidence()).await;
-        if let Some(live) = live {
-            self.pool.put(live, self.clock.now());
+        if let Some(mut live) = live {
+            let now = self.clock.now();
+            (live.served, live.idle_since) = (true, now);
+            self.pool.put(live, now);
         }
         outcome
     }
@@ -137,10 +139,12 @@ impl HttpService for HttpClient {
 
     fn warm<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if self.pool.has_fresh(self.clock.now()) {
-                return;
-            }
-            if let Ok(live) = self.connect(attempt.wait_until()).await {
+            let good = self.pool.take(attempt.operation(), self.clock.now());
+            let live = match good {
+                Some(live) => Ok(live),
+                None => self.connect(attempt.wait_until()).await,
+            };
+            if let Ok(live) = live {
                 self.pool.put(live, self.clock.now());
             }
         })

@@ -38,7 +38,7 @@ pub use http_client::HttpClient;
 pub use journaled::Journaled;
 pub use limiter::Limiter;
 pub use retry::{Retry, RetrySettings};
-pub use settings::TransportSettings;
+pub use settings::{Reuse, TransportSettings};
 pub use signer::Signer;
 pub use tcp::TcpDial;
 pub use wire::{Dial, Wire};

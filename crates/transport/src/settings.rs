@@ -4,6 +4,25 @@ use std::time::Duration;
 
 use trunkline_core_types::InputError;
 
+/// Whether a connection that has carried a request may carry another.
+///
+/// A server that closes an idle connection in the same instant in which a request is written on it has read nothing, but that cannot be
+/// proven: the attempt is `Ambiguous`. `idle_timeout` below the server's own time makes this rare; only a connection that never served
+/// rules it out. A connection made ahead (`warm`) has not served and may carry any request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Reuse {
+    /// Every request takes a pooled connection. The cheapest: no handshake once the pool is warm. Safe as far as `idle_timeout` is
+    /// below the server's.
+    #[default]
+    Always,
+    /// Creates take a connection that never served; reads and changes reuse. Costs one connect (with TLS two round trips and the
+    /// handshake's CPU) for each create, which the limiter's `warm` hides behind its wait.
+    NeverForCreates,
+    /// Every connection carries one request and is closed after its reply. Costs a connect for each request.
+    Never,
+}
+
 /// Times, bounds and trust of one client. Plain data; [`Default`] gives the values named here.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -15,10 +34,14 @@ pub struct TransportSettings {
     pub read_timeout: Duration,
     /// An operation with all its waits and repeats, where the caller sets no deadline. Default 30 s.
     pub total_timeout: Duration,
-    /// Idle connections kept. Default 100. It is no cap on connections: the limiter's in-flight cap is.
+    /// Idle connections kept; above it the oldest is closed. Default 100; 0 keeps none. It is no cap on connections: each attempt under
+    /// way holds one, so at most `max_idle` and the limiter's in-flight permits together are open.
     pub max_idle: usize,
-    /// How long a connection is kept idle; must be below the server's own time, or creates become ambiguous. Default 15 s.
+    /// How long a connection is kept idle, counted from its last reply; must be below the server's own time less a round trip, or
+    /// creates become ambiguous. Default 15 s. Half the server's time is a good value where that is known.
     pub idle_timeout: Duration,
+    /// Whether a connection that has served a request serves another. Default [`Reuse::Always`].
+    pub reuse: Reuse,
     /// The longest reply body, in bytes. Default 1 MiB. A longer one is an error; its class is what the head says.
     pub max_reply: usize,
     /// The longest reply head, in bytes. Default 64 KiB; at least 8 KiB.
@@ -35,6 +58,7 @@ impl Default for TransportSettings {
             total_timeout: Duration::from_secs(30),
             max_idle: 100,
             idle_timeout: Duration::from_secs(15),
+            reuse: Reuse::Always,
             max_reply: 1 << 20,
             max_head: 64 << 10,
             extra_roots: Vec::new(),
@@ -78,6 +102,7 @@ impl std::fmt::Debug for TransportSettings {
             .field("total_timeout", &self.total_timeout)
             .field("max_idle", &self.max_idle)
             .field("idle_timeout", &self.idle_timeout)
+            .field("reuse", &self.reuse)
             .field("max_reply", &self.max_reply)
             .field("max_head", &self.max_head)
             .field("extra_roots", &format_args!("{} bytes", self.extra_roots.len()))

@@ -42,12 +42,12 @@ impl Connector {
 
     /// A connection ready for a request. Nothing of a request has been written.
     pub(super) async fn connect(&self, clock: &dyn Clock, until: Instant) -> Result<Live, AttemptError> {
-        clock.bounded(until, self.establish()).await.unwrap_or_else(|| {
+        clock.bounded(until, self.establish(clock)).await.unwrap_or_else(|| {
             Err(AttemptError::new(FailureKind::Timeout, "no connection in time; nothing was sent"))
         })
     }
 
-    async fn establish(&self) -> Result<Live, AttemptError> {
+    async fn establish(&self, clock: &dyn Clock) -> Result<Live, AttemptError> {
         let written = Written::default();
         let counted = Counted::new(self.dial.connect(&self.origin).await?, written.clone());
         let stream = match &self.tls {
@@ -70,7 +70,8 @@ impl Connector {
                         .with_source(error)
                 },
             )?;
-        Ok(Live { sender, connection: Box::new(connection), written, ended: false })
+        let connection = Box::new(connection);
+        Ok(Live { sender, connection, written, ended: false, served: false, idle_since: clock.now() })
     }
 }
 

@@ -10,8 +10,10 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::{Connection, SendRequest};
 use hyper_util::rt::TokioIo;
+use trunkline_core_types::Operation;
 
 use super::io::{Stream, Written};
+use crate::Reuse;
 
 /// One connection with both its ends.
 pub(super) struct Live {
@@ -20,6 +22,10 @@ pub(super) struct Live {
     pub(super) written: Written,
     /// The connection's future has ended; it must not be polled again.
     pub(super) ended: bool,
+    /// It has carried a request. Only then can the server's idle timer, or its limit of requests, close it under the next one.
+    pub(super) served: bool,
+    /// Since when nothing happens on it: connected, or its last reply complete.
+    pub(super) idle_since: Instant,
 }
 
 impl Live {
@@ -48,51 +54,65 @@ impl Live {
 }
 
 pub(super) struct Pool {
-    idle: Mutex<Vec<(Live, Instant)>>,
+    idle: Mutex<Vec<Live>>,
     max_idle: usize,
     idle_timeout: Duration,
+    reuse: Reuse,
 }
 
 impl Pool {
-    pub(super) fn new(max_idle: usize, idle_timeout: Duration) -> Self {
-        Self { idle: Mutex::default(), max_idle, idle_timeout }
+    pub(super) fn new(max_idle: usize, idle_timeout: Duration, reuse: Reuse) -> Self {
+        Self { idle: Mutex::default(), max_idle, idle_timeout, reuse }
     }
 
-    /// The most recently used connection that is still good; the dead ones on the way are dropped.
-    pub(super) fn take(&self, now: Instant) -> Option<Live> {
+    /// The most recently used connection that is still good for this operation; the dead ones on the way are dropped.
+    pub(super) fn take(&self, operation: Operation, now: Instant) -> Option<Live> {
         loop {
-            let (mut live, since) = self.lock().pop()?;
-            if self.is_fresh(since, now) && live.is_usable() {
+            let mut live = self.pop(operation)?;
+            if self.is_fresh(&live, now) && live.is_usable() {
                 return Some(live);
             }
         }
     }
 
-    pub(super) fn has_fresh(&self, now: Instant) -> bool {
-        self.lock().last().is_some_and(|(_, since)| self.is_fresh(*since, now))
+    fn pop(&self, operation: Operation) -> Option<Live> {
+        let mut idle = self.lock();
+        match (self.reuse, operation) {
+            (Reuse::Always, _) => idle.pop(),
+            (Reuse::Never, _) | (Reuse::NeverForCreates, Operation::Create) => {
+                let at = idle.iter().rposition(|live| !live.served)?;
+                Some(idle.remove(at))
+            }
+            // What was warmed is left to the creates.
+            (Reuse::NeverForCreates, _) => match idle.iter().rposition(|live| live.served) {
+                Some(at) => Some(idle.remove(at)),
+                None => idle.pop(),
+            },
+        }
     }
 
-    /// Keeps a connection for the next attempt, unless it ended or the pool is full; drops what got too old.
+    /// Keeps a connection for the next attempt, unless it ended or may not serve again; drops what got too old, and the oldest where
+    /// the pool is full.
     pub(super) fn put(&self, live: Live, now: Instant) {
-        if live.ended || live.sender.is_closed() {
+        let spent = live.served && self.reuse == Reuse::Never;
+        if live.ended || live.sender.is_closed() || spent || self.max_idle == 0 {
             return;
         }
         let mut idle = self.lock();
-        // Oldest first, since connections are put at the end.
-        let old = idle.iter().take_while(|(_, since)| !self.is_fresh(*since, now)).count();
-        let dropped: Vec<_> = idle.drain(..old).collect();
-        if idle.len() < self.max_idle {
-            idle.push((live, now));
+        let mut dropped: Vec<_> = idle.extract_if(.., |live| !self.is_fresh(live, now)).collect();
+        if idle.len() >= self.max_idle {
+            dropped.push(idle.remove(0));
         }
+        idle.push(live);
         drop(idle);
         drop(dropped);
     }
 
-    fn is_fresh(&self, since: Instant, now: Instant) -> bool {
-        now.saturating_duration_since(since) < self.idle_timeout
+    fn is_fresh(&self, live: &Live, now: Instant) -> bool {
+        now.saturating_duration_since(live.idle_since) < self.idle_timeout
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Live, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Live>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
