@@ -120,6 +120,24 @@ impl Attempt {
         Self::build(request, Operation::Create, idempotency, deadline, Some(intent))
     }
 
+    /// The first attempt of the same call through another account, after what `before` tells of the earlier ones; `None` if by that the
+    /// provider may have acted or refused the call itself. Numbers and deadline go on, the cell is `before`.
+    pub fn elsewhere(
+        request: Request<Bytes>,
+        intent: Arc<Intent>,
+        idempotency: Idempotency,
+        deadline: Deadline,
+        before: &Evidence,
+    ) -> Option<Self> {
+        if !before.folded().may_go_elsewhere() {
+            return None;
+        }
+        before.renew();
+        let deadline = resolved(deadline, before.permitted());
+        let next = Self::create(request, intent, idempotency, deadline).numbered(before.number() + 1);
+        Some(next.reporting_to(before.clone()))
+    }
+
     /// The first attempt of a change, for example a hang-up.
     pub fn change(request: Request<Bytes>, idempotency: Idempotency, deadline: Deadline) -> Self {
         Self::build(request, Operation::Change, idempotency, deadline, None)
@@ -163,12 +181,14 @@ impl Attempt {
     #[must_use]
     pub fn numbered(mut self, number: u32) -> Self {
         self.0.number = number;
+        self.0.evidence.note_number(number);
         self
     }
 
     /// Reports into this cell, which the caller keeps. Default: a cell of its own.
     #[must_use]
     pub fn reporting_to(mut self, evidence: Evidence) -> Self {
+        evidence.note_number(self.0.number);
         self.0.evidence = evidence;
         self
     }
@@ -275,6 +295,7 @@ impl Spare {
         token.spend();
         self.0.number += 1;
         self.0.evidence.renew();
+        self.0.evidence.note_number(self.0.number);
         let mut parts = self.0.copy();
         parts.deadline = self.deadline();
         Attempt(Box::new(parts))
@@ -304,5 +325,46 @@ impl Spare {
 impl fmt::Debug for Spare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Spare").field("number", &self.0.number).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Class, Clock, Scope, SystemClock};
+
+    #[test]
+    fn another_account_is_tried_only_where_nobody_can_have_been_rung() {
+        let now = SystemClock::new().now();
+        let intent = Arc::new(Intent {
+            key: "key".parse().unwrap(),
+            account: "backup".parse().unwrap(),
+            detail: Bytes::new(),
+            fence: SystemTime::UNIX_EPOCH,
+        });
+        let bulk = Deadline::AfterPermit { wait_until: now, then: Duration::from_secs(9) };
+        let elsewhere = |before: &Evidence| {
+            Attempt::elsewhere(Request::default(), intent.clone(), Idempotency::No, bulk, before)
+        };
+        for class in Class::ALL {
+            let first =
+                Attempt::create(Request::default(), intent.clone(), Idempotency::No, bulk).numbered(4);
+            let evidence = first.evidence().clone();
+            evidence.permit(now);
+            evidence.settle(class);
+            let next = elsewhere(&evidence);
+            let may = matches!(class, Class::Unsent | Class::Deferred | Class::Rejected(Scope::Account));
+            assert_eq!(next.is_some(), may, "{class:?}");
+            if let Some(next) = next {
+                assert_eq!((next.number(), next.evidence().class()), (5, Class::Unsent));
+                assert_eq!(next.deadline(), Deadline::At(now + Duration::from_secs(9)));
+            }
+        }
+        // An unknown outcome is remembered through later refusals.
+        let evidence = Evidence::new();
+        evidence.live();
+        evidence.renew();
+        evidence.settle(Class::Rejected(Scope::Account));
+        assert!(elsewhere(&evidence).is_none());
     }
 }

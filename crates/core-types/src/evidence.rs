@@ -1,6 +1,6 @@
 //! The report cell of an attempt: what the layers above may conclude after they gave it up.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -17,6 +17,7 @@ pub struct Evidence(Arc<Cell>);
 struct Cell {
     state: AtomicU8,
     before: AtomicU8,
+    number: AtomicU32,
     permitted: OnceLock<Instant>,
 }
 
@@ -51,6 +52,15 @@ impl Evidence {
     /// When the call got its first permit, if it has.
     pub fn permitted(&self) -> Option<Instant> {
         self.0.permitted.get().copied()
+    }
+
+    /// The number of the latest attempt.
+    pub(crate) fn number(&self) -> u32 {
+        self.0.number.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_number(&self, number: u32) {
+        self.0.number.store(number, Ordering::Relaxed);
     }
 
     /// Notes a permit; only the first counts.

@@ -5,6 +5,8 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Response, StatusCode};
 
+use crate::AccountId;
+
 /// A complete reply. `Debug` shows status and length: bodies name people.
 #[derive(Clone)]
 pub struct Reply(Box<Response<Bytes>>);
@@ -35,20 +37,26 @@ impl Reply {
         *self.0
     }
 
-    /// What a journal keeps: the status in two bytes, big-endian, then the body. Headers are not kept.
-    pub fn to_record(&self) -> Bytes {
-        let mut record = BytesMut::with_capacity(2 + self.body().len());
+    /// What a journal keeps: which account it came through (its length in one byte, then its name), the status in two bytes, big-endian,
+    /// and the body. Headers are not kept.
+    pub fn to_record(&self, account: &AccountId) -> Bytes {
+        let name = account.as_str().as_bytes();
+        let mut record = BytesMut::with_capacity(3 + name.len() + self.body().len());
+        record.put_u8(name.len() as u8);
+        record.put_slice(name);
         record.put_u16(self.status().as_u16());
         record.put_slice(self.body());
         record.freeze()
     }
 
-    /// The reply of a record; `None` if it is not one.
-    pub fn from_record(record: &Bytes) -> Option<Self> {
-        let status = StatusCode::from_u16(u16::from_be_bytes([*record.first()?, *record.get(1)?])).ok()?;
-        let mut response = Response::new(record.slice(2..));
-        *response.status_mut() = status;
-        Some(Self::new(response))
+    /// The account and the reply of a record; `None` if it is not one.
+    pub fn from_record(record: &Bytes) -> Option<(AccountId, Self)> {
+        let end = 1 + usize::from(*record.first()?);
+        let account = std::str::from_utf8(record.get(1..end)?).ok()?.parse().ok()?;
+        let status = u16::from_be_bytes([*record.get(end)?, *record.get(end + 1)?]);
+        let mut response = Response::new(record.slice(end + 2..));
+        *response.status_mut() = StatusCode::from_u16(status).ok()?;
+        Some((account, Self::new(response)))
     }
 }
 
@@ -65,12 +73,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_record_brings_status_and_body_back(code in 100u16..1000, body: Vec<u8>) {
+        fn a_record_brings_account_status_and_body_back(code in 100u16..1000, body: Vec<u8>, name in "[a-z0-9_-]{1,64}") {
             let mut response = Response::new(Bytes::from(body));
             *response.status_mut() = StatusCode::from_u16(code).unwrap();
             let reply = Reply::new(response);
-            let back = Reply::from_record(&reply.to_record()).unwrap();
-            prop_assert_eq!((back.status(), back.body()), (reply.status(), reply.body()));
+            let account: AccountId = name.parse().unwrap();
+            let (through, back) = Reply::from_record(&reply.to_record(&account)).unwrap();
+            prop_assert_eq!((through, back.status(), back.body()), (account, reply.status(), reply.body()));
         }
 
         #[test]

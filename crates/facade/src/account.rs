@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline_core_types::{AccountId, InputError, KeyProvider, Provider, Rate, Sign};
+use trunkline_core_types::{AccountId, E164, InputError, KeyProvider, Provider, Rate, Sign};
 use trunkline_transport::{Dial, TransportSettings};
 
 /// One account at one provider. Its stack is built by [`ClientBuilder::build`](crate::ClientBuilder::build).
@@ -16,6 +16,7 @@ pub struct Account {
     pub(crate) keys: Arc<dyn KeyProvider>,
     pub(crate) signing_keys: Option<Arc<dyn KeyProvider>>,
     pub(crate) signer: Option<Arc<dyn Sign>>,
+    pub(crate) from: Option<E164>,
     pub(crate) pace: Rate,
     pub(crate) tolerance: Duration,
     pub(crate) in_flight: NonZeroU32,
@@ -58,6 +59,7 @@ impl Account {
             keys,
             signing_keys: None,
             signer: None,
+            from: None,
             tolerance: Duration::from_millis(50),
             in_flight: IN_FLIGHT,
             live_calls: None,
@@ -78,6 +80,15 @@ impl Account {
     pub fn signer(mut self, signer: impl Sign) -> Self {
         self.signer = Some(Arc::new(signer));
         self
+    }
+
+    /// The caller id of calls that name none. Default: the provider's own for the account.
+    ///
+    /// # Errors
+    /// [`InputError`] on `from`.
+    pub fn from_number(mut self, from: &str) -> Result<Self, InputError> {
+        self.from = Some(from.parse().map_err(|error: InputError| error.of("from"))?);
+        Ok(self)
     }
 
     /// Starts a second. Default: the provider's for a new account. Above the provider's ceiling `build` refuses it.

@@ -53,7 +53,8 @@ impl ClientBuilder {
         }
     }
 
-    /// One more account. The first places the calls; `get`, `hang_up` and raw requests name theirs.
+    /// One more account, in order of preference: a call goes on to the next one only while nobody can have been rung. `get`, `hang_up`
+    /// and raw requests name theirs.
     #[must_use]
     pub fn account(mut self, account: Account) -> Self {
         self.accounts.push(account);
@@ -177,6 +178,7 @@ impl ClientBuilder {
             pacer,
             leases,
             total: account.transport.total_timeout,
+            from: account.from,
         })
     }
 

@@ -9,7 +9,8 @@ use http::{Request, Response};
 use trunkline_core_types::{AccountId, Attempt, Call, CallRef, ClockExt, Deadline, Evidence, Idempotency};
 
 use crate::inner::Inner;
-use crate::place::{Job, place};
+use crate::job::Job;
+use crate::place::place;
 use crate::{Error, Order, PlaceAll, Placed};
 
 /// Places calls through one or more accounts. Cheap to clone; all clones share pace, journal and connections.
@@ -31,7 +32,8 @@ impl Client {
         Self(Arc::new(inner))
     }
 
-    /// Places one call through the first account and waits for the provider's answer.
+    /// Places one call and waits for the provider's answer: through the first account, or the next ones in their order while nobody can
+    /// have been rung.
     ///
     /// Under a key of the caller's, placing again rings nobody: the old answer comes back, and two callers at once share one result.
     /// Dropping the future gives the call up; if bytes had left, the journal keeps it open.

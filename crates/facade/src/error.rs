@@ -144,10 +144,6 @@ impl Error {
         self.with(|inner| inner.source = Some(Source::new(source)))
     }
 
-    pub(crate) fn with_wait(self, wait: Option<Duration>) -> Self {
-        self.with(|inner| inner.wait = wait)
-    }
-
     pub(crate) fn with_key(self, key: &IdempotencyKey) -> Self {
         self.with(|inner| inner.key = Some(key.clone()))
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use trunkline_core_types::{
-    AccountId, Attempt, Call, Class, ClockExt, Deadline, HttpService, Leases, Operation, Outcome, Provider,
-    ProviderError,
+    AccountId, Attempt, Call, Class, ClockExt, Deadline, E164, HttpService, IdempotencyKey, Leases, NewCall,
+    Operation, Outcome, Provider, ProviderError,
 };
 use trunkline_ratelimit::LocalPacer;
 
@@ -33,6 +33,31 @@ pub(crate) struct Route {
     pub(crate) pacer: Arc<LocalPacer>,
     pub(crate) leases: Option<(Arc<dyn Leases>, Duration)>,
     pub(crate) total: Duration,
+    /// The caller id of calls that name none.
+    pub(crate) from: Option<E164>,
+}
+
+impl Route {
+    /// The request that places the call through this account.
+    pub(crate) fn request(
+        &self,
+        call: &NewCall,
+        key: &IdempotencyKey,
+    ) -> Result<Request<Bytes>, ProviderError> {
+        match (call.from, self.from) {
+            (None, Some(own)) => {
+                let mut call = call.clone();
+                call.from = Some(own);
+                self.provider.create(&call, key)
+            }
+            _ => self.provider.create(call, key),
+        }
+    }
+
+    /// Whether the account's breaker is open: others are asked first then.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        false
+    }
 }
 
 /// How `place_all` works through its input.

@@ -1,50 +1,18 @@
 //! The life of one call: check, claim, lease, stack, settle.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use trunkline_core_types::{
-    Attempt, CallRef, Claim, Class, ClockExt, Deadline, Evidence, IdempotencyKey, Intent, Lane, NewCall,
-    Outcome, Reply, Scope,
+    AccountId, CallRef, Claim, Class, ClockExt, IdempotencyKey, Intent, Outcome, Reply, Scope,
 };
 
-use crate::detail::detail;
+use crate::failover::{Claimed, ways};
 use crate::flights::mismatch;
 use crate::inner::{Inner, Route, closed, refusal};
-use crate::{Error, Order, Placed};
-
-/// One call on its way, with everything decided that the caller can decide.
-pub(crate) struct Job {
-    pub(crate) key: IdempotencyKey,
-    /// The key is the caller's, so others may use it too.
-    shared: bool,
-    call: NewCall,
-    detail: Bytes,
-    lane: Lane,
-    deadline: Deadline,
-    evidence: Evidence,
-}
-
-impl Job {
-    pub(crate) fn new(inner: &Inner, order: Order, deadline: Deadline, evidence: Evidence) -> Self {
-        let shared = order.key.is_some();
-        let key = order.key.unwrap_or_else(|| IdempotencyKey::mint(&*inner.shared.entropy));
-        let lane = order.lane.unwrap_or(match deadline {
-            Deadline::At(_) => Lane::Interactive,
-            Deadline::AfterPermit { .. } => Lane::Bulk,
-        });
-        Self { key, shared, detail: detail(&order.call), call: order.call, lane, deadline, evidence }
-    }
-
-    /// Until when to wait for anything before the first permit.
-    fn wait_until(&self) -> Instant {
-        match self.deadline {
-            Deadline::At(at) => at,
-            Deadline::AfterPermit { wait_until, .. } => wait_until,
-        }
-    }
-}
+use crate::job::Job;
+use crate::{Error, Placed};
 
 /// Places a call. Two callers of one key share one flight.
 pub(crate) async fn place(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> {
@@ -60,27 +28,20 @@ pub(crate) async fn place(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> 
 
 async fn fly(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> {
     let _pass = inner.drain.enter().ok_or_else(closed)?;
-    let route = inner.first_route();
-    let request = route.provider.create(&job.call, &job.key).map_err(Error::provider)?;
+    let ways = ways(&inner.routes, &job)?;
     inner.ask(&job).await?;
-    let intent = inner.intent(route, &job);
+    let intent = inner.intent(ways[0].route, &job);
     let number = match inner.claim(&intent, job.wait_until()).await? {
         Claim::Go { number } => number,
         Claim::Open => return Err(open()),
         Claim::Mismatch => return Err(mismatch()),
-        Claim::Settled(class, record) => return inner.replay(route, &job.key, class, record),
+        Claim::Settled(class, record) => return inner.replay(&job.key, class, record),
     };
-    let mut claimed = Claimed { inner: &inner, route, job: &job, leased: false, settled: false };
-    claimed.lease().await?;
-    let idempotency = route.provider.profile().idempotency;
-    let attempt = Attempt::create(request, intent, idempotency, job.deadline)
-        .numbered(number)
-        .in_lane(job.lane)
-        .reporting_to(job.evidence.clone());
-    let outcome = route.stack.send(attempt).await;
-    claimed.settle(outcome.class, record(&outcome));
+    let mut claimed = Claimed { inner: &inner, job: &job, leased: None, settled: false };
+    let (route, outcome) = claimed.go(ways, intent, number).await;
+    claimed.settle(outcome.class, record(&outcome, &route.account));
     drop(claimed);
-    inner.conclude(route, &job.key, &outcome, false)
+    conclude(route, &job.key, &outcome, false)
 }
 
 impl Inner {
@@ -115,40 +76,32 @@ impl Inner {
         }
     }
 
-    /// The answer that a settled key keeps.
-    fn replay(
-        &self,
-        route: &Route,
-        key: &IdempotencyKey,
-        class: Class,
-        record: Option<Bytes>,
-    ) -> Result<Placed, Error> {
-        let reply = record.as_ref().and_then(Reply::from_record);
-        match (class, reply) {
-            (_, Some(reply)) => self.conclude(route, key, &Outcome::new(class, Ok(reply)), true),
-            (Class::Accepted, None) => {
+    /// The answer that a settled key keeps, through the account that gave it.
+    fn replay(&self, key: &IdempotencyKey, class: Class, record: Option<Bytes>) -> Result<Placed, Error> {
+        let known = record.as_ref().and_then(Reply::from_record);
+        let through = |account: &AccountId| self.routes.iter().find(|route| route.account == *account);
+        if let Some((account, reply)) = known
+            && let Some(route) = through(&account)
+        {
+            return conclude(route, key, &Outcome::new(class, Ok(reply)), true);
+        }
+        match class {
+            Class::Accepted => {
                 Ok(Placed { key: key.clone(), reference: None, call: None, replayed: true, tries: 0 })
             }
-            (_, None) => Err(Error::ambiguous("the key was settled without a reply; look the call up")),
+            _ => Err(Error::ambiguous("the key was settled by an account that this client does not have")),
         }
     }
+}
 
-    fn conclude(
-        &self,
-        route: &Route,
-        key: &IdempotencyKey,
-        outcome: &Outcome,
-        replayed: bool,
-    ) -> Result<Placed, Error> {
-        if outcome.class != Class::Accepted {
-            return Err(Error::outcome(outcome, refusal(&*route.provider, outcome)));
-        }
-        let call = outcome.result.as_ref().ok().and_then(|reply| route.provider.read_call(reply).ok());
-        let reference =
-            call.as_ref().map(|call| CallRef { account: route.account.clone(), id: call.id.clone() });
-        let tries = if replayed { 0 } else { outcome.tries };
-        Ok(Placed { key: key.clone(), reference, call, replayed, tries })
+fn conclude(route: &Route, key: &IdempotencyKey, outcome: &Outcome, replayed: bool) -> Result<Placed, Error> {
+    if outcome.class != Class::Accepted {
+        return Err(Error::outcome(outcome, refusal(&*route.provider, outcome)));
     }
+    let call = outcome.result.as_ref().ok().and_then(|reply| route.provider.read_call(reply).ok());
+    let reference = call.as_ref().map(|call| CallRef { account: route.account.clone(), id: call.id.clone() });
+    let tries = if replayed { 0 } else { outcome.tries };
+    Ok(Placed { key: key.clone(), reference, call, replayed, tries })
 }
 
 fn open() -> Error {
@@ -158,53 +111,9 @@ fn open() -> Error {
 }
 
 /// What `place` under the same key gives again.
-fn record(outcome: &Outcome) -> Option<Bytes> {
+fn record(outcome: &Outcome, account: &AccountId) -> Option<Bytes> {
     match (outcome.class, &outcome.result) {
-        (Class::Accepted | Class::Rejected(Scope::Call), Ok(reply)) => Some(reply.to_record()),
+        (Class::Accepted | Class::Rejected(Scope::Call), Ok(reply)) => Some(reply.to_record(account)),
         _ => None,
-    }
-}
-
-/// A key that is ours until it is settled, and the live-call lease under it. Dropped with the future it settles with what is known.
-struct Claimed<'a> {
-    inner: &'a Inner,
-    route: &'a Route,
-    job: &'a Job,
-    leased: bool,
-    settled: bool,
-}
-
-impl Claimed<'_> {
-    async fn lease(&mut self) -> Result<(), Error> {
-        let Some((leases, ttl)) = &self.route.leases else { return Ok(()) };
-        // A lease may be taken although its future is dropped.
-        self.leased = true;
-        let ttl: Duration = *ttl;
-        match leases.take(self.job.key.as_str(), self.job.wait_until(), ttl).await {
-            Ok(()) => Ok(()),
-            Err(denied) => {
-                let message =
-                    "no live call of the account may be added before the deadline; nothing was sent";
-                Err(Error::unsent(message).caused_by(denied).with_wait(denied.wait))
-            }
-        }
-    }
-
-    fn settle(&mut self, class: Class, record: Option<Bytes>) {
-        self.settled = true;
-        if let (Some((leases, _)), false, true) = (&self.route.leases, class.may_have_acted(), self.leased) {
-            leases.release(self.job.key.as_str());
-        }
-        if let Err(error) = self.inner.shared.journal.settle(&self.job.key, class, record) {
-            tracing::warn!(%error, "a call's end could not be noted; it stays open in the journal");
-        }
-    }
-}
-
-impl Drop for Claimed<'_> {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.settle(self.job.evidence.folded(), None);
-        }
     }
 }

@@ -11,7 +11,8 @@ use futures_util::stream::FuturesUnordered;
 use trunkline_core_types::{BoxFuture, Deadline, Evidence, IdempotencyKey};
 
 use crate::inner::Inner;
-use crate::place::{Job, place};
+use crate::job::Job;
+use crate::place::place;
 use crate::{Error, Order, Placed};
 
 /// Calls taken ahead of the pacer: enough to keep its line from running dry, few enough to take no more than it serves.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_core_types::{
-    Attempt, AttemptError, AttemptJournal, BoxFuture, Class, Clock, ClockExt, Evidence, Fact, FailureKind,
-    HttpService, Intent, JournalError, Observer, Outcome, Scope,
+    AccountId, Attempt, AttemptError, AttemptJournal, BoxFuture, Class, Clock, ClockExt, Evidence, Fact,
+    FailureKind, HttpService, Intent, JournalError, Observer, Outcome, Scope,
 };
 
 /// Notes every attempt that has an intent. What cannot be noted is not sent.
@@ -40,15 +40,16 @@ impl Journaled {
             None => return note.refused(None),
         }
         let outcome = self.inner.send(attempt).await;
-        note.end(outcome.class, kept(&outcome));
+        let reply = kept(&outcome, &note.intent.account);
+        note.end(outcome.class, reply);
         outcome
     }
 }
 
 /// The reply that `place` gives again for a settled key.
-fn kept(outcome: &Outcome) -> Option<Bytes> {
+fn kept(outcome: &Outcome, account: &AccountId) -> Option<Bytes> {
     match (outcome.class, &outcome.result) {
-        (Class::Accepted | Class::Rejected(Scope::Call), Ok(reply)) => Some(reply.to_record()),
+        (Class::Accepted | Class::Rejected(Scope::Call), Ok(reply)) => Some(reply.to_record(account)),
         _ => None,
     }
 }

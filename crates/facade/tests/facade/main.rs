@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
 mod bulk;
+mod failover;
 mod peer;
 mod simulated;
 mod virtual_time;

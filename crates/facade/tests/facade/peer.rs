@@ -162,9 +162,13 @@ impl Wire for PeerWire {
 }
 
 pub(crate) fn account(peer: &Arc<Peer>) -> Account {
+    named("main", peer)
+}
+
+pub(crate) fn named(id: &str, peer: &Arc<Peer>) -> Account {
     let keys = StaticKeys::new("key".into()).unwrap();
     let voice = ClaudeVoice::new("http://127.0.0.1:9").unwrap();
-    Account::new("main", voice, keys).unwrap().dial(Arc::new(PeerDial(peer.clone())))
+    Account::new(id, voice, keys).unwrap().dial(Arc::new(PeerDial(peer.clone())))
 }
 
 pub(crate) fn builder() -> ClientBuilder {

@@ -1,0 +1,42 @@
+//! One call on its way.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use trunkline_core_types::{Deadline, Evidence, IdempotencyKey, Lane, NewCall};
+
+use crate::Order;
+use crate::detail::detail;
+use crate::inner::Inner;
+
+/// One call on its way, with everything decided that the caller can decide.
+pub(crate) struct Job {
+    pub(crate) key: IdempotencyKey,
+    /// The key is the caller's, so others may use it too.
+    pub(crate) shared: bool,
+    pub(crate) call: NewCall,
+    pub(crate) detail: Bytes,
+    pub(crate) lane: Lane,
+    pub(crate) deadline: Deadline,
+    pub(crate) evidence: Evidence,
+}
+
+impl Job {
+    pub(crate) fn new(inner: &Inner, order: Order, deadline: Deadline, evidence: Evidence) -> Self {
+        let shared = order.key.is_some();
+        let key = order.key.unwrap_or_else(|| IdempotencyKey::mint(&*inner.shared.entropy));
+        let lane = order.lane.unwrap_or(match deadline {
+            Deadline::At(_) => Lane::Interactive,
+            Deadline::AfterPermit { .. } => Lane::Bulk,
+        });
+        Self { key, shared, detail: detail(&order.call), call: order.call, lane, deadline, evidence }
+    }
+
+    /// Until when to wait for anything before the first permit.
+    pub(crate) fn wait_until(&self) -> Instant {
+        match self.deadline {
+            Deadline::At(at) => at,
+            Deadline::AfterPermit { wait_until, .. } => wait_until,
+        }
+    }
+}
