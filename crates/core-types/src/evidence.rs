@@ -6,6 +6,44 @@ use std::time::Instant;
 
 use crate::{Class, Scope};
 
+/// How far an attempt got, in the order in which it gets there.
+///
+/// It explains a [`Class`] to a person and decides nothing: a write that fails at the last byte and one that succeeds are both
+/// `Ambiguous` without a reply. Over TLS the bytes are those on the wire, so `Whole` means that the encrypted request left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Progress {
+    /// It has no connection, or gave one back unused.
+    Waiting,
+    /// It was handed a connection; no byte of the request has left.
+    Connected,
+    /// Some bytes of the request have left, not all.
+    Part,
+    /// The whole request has left.
+    Whole,
+    /// The head of a reply came.
+    Head,
+    /// The reply is complete.
+    Complete,
+}
+
+impl Progress {
+    /// Every step, in order, for exhaustive tests and label sets.
+    pub const ALL: [Self; 6] =
+        [Self::Waiting, Self::Connected, Self::Part, Self::Whole, Self::Head, Self::Complete];
+
+    /// A label from a closed set.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Connected => "connected",
+            Self::Part => "part",
+            Self::Whole => "whole",
+            Self::Head => "head",
+            Self::Complete => "complete",
+        }
+    }
+}
+
 /// What the leaf reports about the attempt in progress; shared by all attempts of one call, one after another.
 ///
 /// A layer above that gives up first drops the inner future and then reads [`Evidence::class`]; read earlier it may say `Ambiguous`,
@@ -17,6 +55,7 @@ pub struct Evidence(Arc<Cell>);
 struct Cell {
     state: AtomicU8,
     before: AtomicU8,
+    progress: AtomicU8,
     number: AtomicU32,
     permitted: OnceLock<Instant>,
 }
@@ -39,8 +78,20 @@ impl Evidence {
         decode(self.0.before.load(Ordering::Acquire)).fold(self.class())
     }
 
+    /// How far the current attempt got; while it runs, at least so far. Read after the inner future was dropped it is final.
+    pub fn progress(&self) -> Progress {
+        let reached = usize::from(self.0.progress.load(Ordering::Relaxed));
+        Progress::ALL.get(reached).copied().unwrap_or(Progress::Complete)
+    }
+
+    /// The leaf saw the attempt get this far; it never goes back.
+    pub fn reached(&self, progress: Progress) {
+        self.0.progress.fetch_max(progress as u8, Ordering::Relaxed);
+    }
+
     /// The leaf hands a connection to the attempt: from here on a byte may leave.
     pub fn live(&self) {
+        self.reached(Progress::Connected);
         self.0.state.store(LIVE, Ordering::Release);
     }
 
@@ -71,6 +122,7 @@ impl Evidence {
     /// The next attempt of the call starts clean.
     pub(crate) fn renew(&self) {
         self.0.before.store(encode(self.folded()), Ordering::Release);
+        self.0.progress.store(0, Ordering::Relaxed);
         self.0.state.store(0, Ordering::Release);
     }
 }
@@ -111,6 +163,22 @@ mod tests {
             evidence.settle(class);
             assert_eq!(evidence.clone().class(), class);
         }
+    }
+
+    #[test]
+    fn progress_goes_forward_until_the_next_attempt() {
+        let evidence = Evidence::new();
+        assert_eq!(evidence.progress(), Progress::Waiting);
+        evidence.live();
+        assert_eq!(evidence.progress(), Progress::Connected);
+        for step in Progress::ALL {
+            evidence.reached(step);
+            assert_eq!(evidence.progress(), step.max(Progress::Connected));
+        }
+        evidence.reached(Progress::Part);
+        assert_eq!(evidence.progress(), Progress::Complete);
+        evidence.renew();
+        assert_eq!(evidence.progress(), Progress::Waiting);
     }
 
     #[test]

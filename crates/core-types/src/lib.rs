@@ -36,6 +36,8 @@ mod evidence;
 #[cfg(feature = "http")]
 mod gate;
 #[cfg(feature = "http")]
+mod http_date;
+#[cfg(feature = "http")]
 mod journal;
 #[cfg(feature = "http")]
 mod judge;
@@ -79,7 +81,7 @@ pub use system::{SystemClock, SystemEntropy};
 #[cfg(feature = "http")]
 pub use {
     attempt::{Attempt, Deadline, Idempotency, Intent, Spare},
-    evidence::Evidence,
+    evidence::{Evidence, Progress},
     gate::{Decision, Question, RepeatToken, gate},
     journal::{AttemptJournal, Claim, JournalError, JournalErrorKind},
     judge::{Judge, StatusOnly, Verdict, class_of_reply, retry_after},

@@ -11,7 +11,8 @@ pub trait Wire: Send + Unpin + 'static {
     /// Reads into `buffer`; 0 is the end.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Writes from `buffer`; what it reports as written may have left.
+    /// Writes from `buffer`; what it reports as written may have left. A write that is pending or fails has taken nothing, unless
+    /// [`Wire::unreported`] says so in the end.
     fn poll_write(&mut self, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>>;
 
     /// Writes from several buffers at once.
@@ -37,6 +38,12 @@ pub trait Wire: Send + Unpin + 'static {
 
     /// Makes the drop that follows take back what has not left: nothing is delivered after it (on TCP: linger 0).
     fn abort(&mut self);
+
+    /// Bytes that left although no write has reported them. Read once, after [`Wire::abort`]. Default 0, which is right for sockets; a
+    /// wire whose writes finish elsewhere (a completion queue, another thread) counts what it could not take back.
+    fn unreported(&mut self) -> usize {
+        0
+    }
 }
 
 /// Connects to an origin.

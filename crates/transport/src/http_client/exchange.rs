@@ -9,10 +9,11 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use trunkline_core_types::{
-    AttemptError, BoxFuture, Class, Clock, Evidence, FailureKind, Judge, Operation, Outcome, Reply,
+    AttemptError, BoxFuture, Class, Clock, Evidence, FailureKind, Judge, Operation, Outcome, Progress, Reply,
     class_of_reply,
 };
 
+use super::io::Written;
 use super::pool::Live;
 use crate::TransportSettings;
 
@@ -37,8 +38,9 @@ impl Exchange<'_> {
         let mut timer = Timer::new(self.clock, self.ends_by, self.settings.read_timeout);
         let response = match self.head(&mut held, &mut timer, request).await {
             Ok(response) => response,
-            Err(error) => return (self.without_head(held, error), None),
+            Err(failure) => return (self.without_head(held, failure), None),
         };
+        evidence.reached(Progress::Head);
         if response.status().is_success() {
             held.accepted();
         }
@@ -60,35 +62,76 @@ impl Exchange<'_> {
         held: &mut Held<'_>,
         timer: &mut Timer<'_>,
         request: Request<Bytes>,
-    ) -> Result<Response<Incoming>, AttemptError> {
-        let Some(live) = &mut held.live else { return Err(broken()) };
+    ) -> Result<Response<Incoming>, Failure> {
+        let (evidence, base) = (held.evidence, held.base);
+        let Some(live) = &mut held.live else { return Err(Failure::of(FailureKind::Connection)) };
         let mut response = pin!(live.sender.send_request(request.map(Into::into)));
         poll_fn(|cx| {
             let ended = live.poll_ended(cx);
+            evidence.reached(written(&live.written, base));
             if let Poll::Ready(done) = response.as_mut().poll(cx) {
-                return Poll::Ready(done.map_err(from_hyper));
+                return Poll::Ready(done.map_err(Failure::from));
             }
             if ended {
-                return Poll::Ready(Err(broken()));
+                return Poll::Ready(Err(Failure::of(FailureKind::Connection)));
             }
-            timer.poll(cx).map(|()| Err(AttemptError::new(FailureKind::Timeout, "no reply in time")))
+            timer.poll(cx).map(|()| Err(Failure::of(FailureKind::Timeout)))
         })
         .await
     }
 
     /// No head came: the bytes that the connection wrote decide.
-    fn without_head(&self, mut held: Held<'_>, error: AttemptError) -> Outcome {
+    fn without_head(&self, mut held: Held<'_>, mut failure: Failure) -> Outcome {
         let class = held.give_up();
-        let stale = class == Class::Unsent && self.reused && error.kind() == FailureKind::Connection;
-        let error = match stale {
-            true => AttemptError::new(
-                FailureKind::StaleConnection,
-                "the server had closed the pooled connection; nothing was sent",
-            )
-            .with_source(error),
-            false => error,
+        if class == Class::Unsent && self.reused && failure.kind == FailureKind::Connection {
+            failure.kind = FailureKind::StaleConnection;
+        }
+        Outcome::new(class, Err(failure.after(held.evidence.progress())))
+    }
+}
+
+/// Why no head came.
+struct Failure {
+    kind: FailureKind,
+    source: Option<hyper::Error>,
+}
+
+impl Failure {
+    fn of(kind: FailureKind) -> Self {
+        Self { kind, source: None }
+    }
+
+    /// The error, with how far the request got.
+    fn after(self, progress: Progress) -> AttemptError {
+        let what = match self.kind {
+            FailureKind::StaleConnection => "the server had closed the pooled connection",
+            FailureKind::Timeout => "no reply in time",
+            FailureKind::Protocol => "the reply is not HTTP/1.1, or its head is above max_head",
+            _ => "the connection broke before a reply",
         };
-        Outcome::new(class, Err(error))
+        let sent = match progress {
+            Progress::Waiting | Progress::Connected => "nothing was sent",
+            Progress::Part => "the request was sent in part",
+            Progress::Whole | Progress::Head | Progress::Complete => "the request was sent",
+        };
+        let error = AttemptError::new(self.kind, format!("{what}; {sent}"));
+        self.source.map_or(error.clone(), |source| error.with_source(source))
+    }
+}
+
+impl From<hyper::Error> for Failure {
+    fn from(error: hyper::Error) -> Self {
+        let kind = if error.is_parse() { FailureKind::Protocol } else { FailureKind::Connection };
+        Self { kind, source: Some(error) }
+    }
+}
+
+/// How far the writing of a request got that began at `base`.
+fn written(written: &Written, base: u64) -> Progress {
+    match (written.get() == base, written.is_stuck()) {
+        (true, _) => Progress::Connected,
+        (false, true) => Progress::Part,
+        (false, false) => Progress::Whole,
     }
 }
 
@@ -100,7 +143,7 @@ async fn read_body(
     max: usize,
 ) -> (Bytes, Option<AttemptError>) {
     let mut reading = Reading { body, first: Bytes::new(), rest: BytesMut::new(), max };
-    let Some(live) = &mut held.live else { return (Bytes::new(), Some(broken())) };
+    let Some(live) = &mut held.live else { return (Bytes::new(), Some(truncated())) };
     let failure = poll_fn(|cx| {
         loop {
             let mut step = reading.poll(cx);
@@ -197,6 +240,7 @@ impl<'a> Held<'a> {
     fn settle(mut self, class: Class, complete: bool) -> Option<Live> {
         let live = self.live.take();
         let kept = if complete {
+            self.evidence.reached(Progress::Complete);
             live
         } else {
             live.and_then(|live| {
@@ -210,12 +254,14 @@ impl<'a> Held<'a> {
 
     fn give_up(&mut self) -> Class {
         let Some(live) = self.live.take() else { return self.evidence.class() };
-        let written = live.abort();
-        let class = match (self.accepted, written == self.base) {
+        let count = live.written.clone();
+        let bytes = live.abort();
+        let class = match (self.accepted, bytes == self.base) {
             (true, _) => Class::Accepted,
             (false, true) => Class::Unsent,
             (false, false) => Class::Ambiguous,
         };
+        self.evidence.reached(written(&count, self.base));
         self.evidence.settle(class);
         class
     }
@@ -250,18 +296,6 @@ impl<'a> Timer<'a> {
         });
         timer.as_mut().poll(cx)
     }
-}
-
-fn from_hyper(error: hyper::Error) -> AttemptError {
-    let (kind, message) = match error.is_parse() {
-        true => (FailureKind::Protocol, "the reply is not HTTP/1.1, or its head is above max_head"),
-        false => (FailureKind::Connection, "the connection broke before a reply"),
-    };
-    AttemptError::new(kind, message).with_source(error)
-}
-
-fn broken() -> AttemptError {
-    AttemptError::new(FailureKind::Connection, "the connection broke before a reply")
 }
 
 fn truncated() -> AttemptError {

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,17 +13,29 @@ use crate::Wire;
 
 /// Bytes that a connection has written. One owner at a time, so relaxed is enough.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Written(Arc<AtomicU64>);
+pub(super) struct Written(Arc<Count>);
+
+#[derive(Debug, Default)]
+struct Count {
+    bytes: AtomicU64,
+    /// The last write did not go through. What is above writes on until one does not, so unset means that nothing is left to write.
+    stuck: AtomicBool,
+}
 
 impl Written {
     pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_stuck(&self) -> bool {
+        self.0.stuck.load(Ordering::Relaxed)
     }
 
     fn add(&self, written: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(count)) = written {
-            self.0.fetch_add(*count as u64, Ordering::Relaxed);
+            self.0.bytes.fetch_add(*count as u64, Ordering::Relaxed);
         }
+        self.0.stuck.store(!matches!(written, Poll::Ready(Ok(_))), Ordering::Relaxed);
     }
 }
 
@@ -35,6 +47,12 @@ pub(super) struct Counted {
 impl Counted {
     pub(super) fn new(wire: Box<dyn Wire>, written: Written) -> Self {
         Self { wire, written }
+    }
+
+    fn abort(&mut self) {
+        self.wire.abort();
+        let unreported = self.wire.unreported() as u64;
+        self.written.0.bytes.fetch_add(unreported, Ordering::Relaxed);
     }
 }
 
@@ -87,8 +105,8 @@ pub(super) enum Stream {
 impl Stream {
     pub(super) fn abort(&mut self) {
         match self {
-            Self::Plain(counted) => counted.wire.abort(),
-            Self::Tls(tls) => tls.get_mut().0.wire.abort(),
+            Self::Plain(counted) => counted.abort(),
+            Self::Tls(tls) => tls.get_mut().0.abort(),
         }
     }
 }
