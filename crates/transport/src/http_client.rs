@@ -97,9 +97,9 @@ impl HttpClient {
         };
         let (outcome, live) = exchange.run(live, request, attempt.evidence()).await;
         if let Some(mut live) = live {
-            let now = self.clock.now();
+            // From the hand-out and not from the reply: the server's idle time cannot have begun before, however late the reply is seen.
             (live.served, live.idle_since) = (true, now);
-            self.pool.put(live, now);
+            self.pool.put(live, self.clock.now());
         }
         outcome
     }

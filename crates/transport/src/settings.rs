@@ -37,8 +37,8 @@ pub struct TransportSettings {
     /// Idle connections kept; above it the oldest is closed. Default 100; 0 keeps none. It is no cap on connections: each attempt under
     /// way holds one, so at most `max_idle` and the limiter's in-flight permits together are open.
     pub max_idle: usize,
-    /// How long a connection is kept idle, counted from its last reply; must be below the server's own time less a round trip, or
-    /// creates become ambiguous. Default 15 s. Half the server's time is a good value where that is known.
+    /// How long a connection may be taken again, counted from the start of its last request; must be below the server's own idle time
+    /// less the way there, or creates become ambiguous. Default 15 s. Half the server's time is a good value where that is known.
     pub idle_timeout: Duration,
     /// Whether a connection that has served a request serves another. Default [`Reuse::Always`].
     pub reuse: Reuse,

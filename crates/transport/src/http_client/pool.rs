@@ -24,7 +24,7 @@ pub(super) struct Live {
     pub(super) ended: bool,
     /// It has carried a request. Only then can the server's idle timer, or its limit of requests, close it under the next one.
     pub(super) served: bool,
-    /// Since when nothing happens on it: connected, or its last reply complete.
+    /// Connected, or handed out last: before that the server's idle time cannot have begun.
     pub(super) idle_since: Instant,
 }
 

@@ -5,5 +5,6 @@
 mod evidence;
 mod layers;
 mod loopback;
+mod pool;
 mod scripted;
 mod tls;
