@@ -17,6 +17,8 @@ pub struct Question {
     pub idempotency: Idempotency,
     /// Whether tries are left. Repeats of an attempt that never touched the wire for our own reasons do not count as tries.
     pub tries_left: bool,
+    /// Whether the account's retry budget pays for one more repeat.
+    pub budget_left: bool,
     /// The pause before the repeat.
     pub after: Duration,
     /// The present.
@@ -30,12 +32,17 @@ pub struct Question {
 /// What to do now.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Repeat after the pause, with this token.
-    Repeat {
+    /// Repeat at once.
+    Now {
         /// Turns the spare copy into the next attempt.
         token: RepeatToken,
-        /// How long to wait first; may be zero.
-        after: Duration,
+    },
+    /// Repeat after a pause.
+    After {
+        /// Turns the spare copy into the next attempt.
+        token: RepeatToken,
+        /// How long to wait first; above zero, and over before the deadline.
+        pause: Duration,
     },
     /// The outcome is open and a repeat could ring twice: leave it to reconcile.
     Reconcile,
@@ -47,6 +54,31 @@ pub enum Decision {
 ///
 /// ```compile_fail
 /// let token = trunkline_core_types::RepeatToken(());
+/// ```
+///
+/// So a create cannot be hedged: the spare copy is no attempt, and becomes one only for a token.
+///
+/// ```compile_fail,E0061
+/// # use trunkline_core_types::{Attempt, HttpService, Spare};
+/// async fn hedge(service: &dyn HttpService, first: Attempt, mut spare: Spare) {
+///     let _ = (service.send(first), service.send(spare.repeat()));
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use trunkline_core_types::{Attempt, HttpService, Spare};
+/// async fn hedge(service: &dyn HttpService, first: Attempt, spare: Spare) {
+///     let _ = (service.send(first), service.send(spare));
+/// }
+/// ```
+///
+/// One token makes one attempt:
+///
+/// ```compile_fail,E0382
+/// # use trunkline_core_types::{Attempt, RepeatToken, Spare};
+/// fn twice(spare: &mut Spare, token: RepeatToken) -> (Attempt, Attempt) {
+///     (spare.repeat(token), spare.repeat(token))
+/// }
 /// ```
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
@@ -66,10 +98,14 @@ pub fn gate(question: &Question) -> Decision {
         _ => Decision::GiveUp,
     };
     let in_time = question.now.checked_add(question.after).is_some_and(|start| start < question.deadline);
-    if question.tries_left && in_time && harmless(question) {
-        return Decision::Repeat { token: RepeatToken(()), after: question.after };
+    if !(question.tries_left && question.budget_left && in_time && harmless(question)) {
+        return stop;
     }
-    stop
+    let token = RepeatToken(());
+    match question.after {
+        Duration::ZERO => Decision::Now { token },
+        pause => Decision::After { token, pause },
+    }
 }
 
 fn harmless(question: &Question) -> bool {
@@ -106,6 +142,7 @@ mod tests {
             operation,
             idempotency,
             tries_left: true,
+            budget_left: true,
             after: Duration::from_secs(1),
             now,
             first: now,
@@ -114,45 +151,70 @@ mod tests {
     }
 
     fn repeats(q: &Question) -> bool {
-        matches!(gate(q), Decision::Repeat { .. })
+        matches!(gate(q), Decision::Now { .. } | Decision::After { .. })
+    }
+
+    /// The rule once more, written as a table.
+    fn may_repeat(folded: Class, last: Class, operation: Operation, idempotency: Idempotency) -> bool {
+        let acts_once = idempotency != Idempotency::No || operation == Operation::Read;
+        match folded {
+            Class::Unsent | Class::Deferred => true,
+            Class::Ambiguous => acts_once && !matches!(last, Class::Rejected(_)),
+            _ => false,
+        }
+    }
+
+    /// Every closed input, and each of the four yes-or-no inputs.
+    fn every_question() -> Vec<Question> {
+        let mut all = Vec::new();
+        for (before, last) in Class::ALL.iter().flat_map(|a| Class::ALL.map(|b| (a, b))) {
+            for operation in Operation::ALL {
+                for idempotency in [Idempotency::No, Idempotency::Natural, KEYED] {
+                    let plain = question(before.fold(last), last, operation, idempotency);
+                    all.extend((0..16).map(|bits| {
+                        let after = if bits & 4 == 0 { Duration::ZERO } else { plain.after };
+                        let deadline = if bits & 8 == 0 { plain.deadline } else { plain.now + after };
+                        let (tries_left, budget_left) = (bits & 1 == 0, bits & 2 == 0);
+                        Question { tries_left, budget_left, after, deadline, ..plain }
+                    }));
+                }
+            }
+        }
+        all
     }
 
     #[test]
-    fn every_combination_of_class_operation_and_idempotency() {
-        for before in Class::ALL {
-            for last in Class::ALL {
-                let folded = before.fold(last);
-                for operation in Operation::ALL {
-                    for idempotency in [Idempotency::No, Idempotency::Natural, KEYED] {
-                        let safe = idempotency != Idempotency::No || operation == Operation::Read;
-                        let want = match folded {
-                            Class::Unsent | Class::Deferred => true,
-                            Class::Ambiguous => safe && !matches!(last, Class::Rejected(_)),
-                            _ => false,
-                        };
-                        let q = question(folded, last, operation, idempotency);
-                        assert_eq!(repeats(&q), want, "{q:?}");
-                        let open_create = folded == Class::Ambiguous && operation == Operation::Create;
-                        assert_eq!(gate(&q) == Decision::Reconcile, open_create && !want, "{q:?}");
-                    }
-                }
-            }
+    fn every_combination_of_the_closed_inputs() {
+        let all = every_question();
+        assert_eq!(all.len(), 6 * 6 * 3 * 3 * 16);
+        for q in all {
+            let in_time = q.now + q.after < q.deadline;
+            let repeat = q.tries_left
+                && q.budget_left
+                && in_time
+                && may_repeat(q.folded, q.last, q.operation, q.idempotency);
+            let open_create = q.folded == Class::Ambiguous && q.operation == Operation::Create;
+            let right = match gate(&q) {
+                Decision::Now { .. } => repeat && q.after.is_zero(),
+                Decision::After { pause, .. } => repeat && !pause.is_zero() && pause == q.after,
+                Decision::Reconcile => !repeat && open_create,
+                Decision::GiveUp => !repeat && !open_create,
+            };
+            assert!(right, "{:?} to {q:?}", gate(&q));
         }
     }
 
     #[test]
-    fn no_tries_no_time_or_no_window_ends_it() {
+    fn no_window_or_no_room_in_time_ends_it() {
         let open = question(Class::Ambiguous, Class::Ambiguous, Operation::Create, KEYED);
         assert!(repeats(&open));
-        assert_eq!(gate(&Question { tries_left: false, ..open }), Decision::Reconcile);
-        assert_eq!(gate(&Question { deadline: open.now + open.after, ..open }), Decision::Reconcile);
         let old = Question { now: open.first + Duration::from_secs(59), ..open };
         assert_eq!(
             gate(&Question { deadline: old.now + Duration::from_secs(9), ..old }),
             Decision::Reconcile
         );
+        let almost = Question { now: open.first + Duration::from_secs(58), ..open };
+        assert!(repeats(&Question { deadline: almost.now + Duration::from_secs(9), ..almost }));
         assert_eq!(gate(&Question { after: Duration::MAX, ..open }), Decision::Reconcile);
-        let unsent = question(Class::Unsent, Class::Unsent, Operation::Create, Idempotency::No);
-        assert_eq!(gate(&Question { tries_left: false, ..unsent }), Decision::GiveUp);
     }
 }

@@ -3,9 +3,10 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
+use crate::http_date::unix_seconds;
 use crate::{Class, Operation, Scope};
 
 /// What a judge says of a reply that is not a 2xx. Where a verdict does not fit the status, the status holds.
@@ -65,7 +66,8 @@ fn scope_of(status: StatusCode) -> Scope {
     }
 }
 
-/// The `Retry-After` header in whole seconds (RFC 9110, 10.2.3), at most one day. Absent, a date, negative or unreadable: `None`.
+/// The wait that a reply asks for with `Retry-After` (RFC 9110, 10.2.3), at most one day: whole seconds, or a date less the reply's own
+/// `Date`, so that no clock of ours comes in. Absent, past, negative, fractional, unreadable, or a date in a reply without `Date`: `None`.
 ///
 /// ```
 /// # use http::HeaderMap;
@@ -73,11 +75,20 @@ fn scope_of(status: StatusCode) -> Scope {
 /// let mut headers = HeaderMap::new();
 /// headers.insert("retry-after", "3".parse().unwrap());
 /// assert_eq!(retry_after(&headers), Some(std::time::Duration::from_secs(3)));
+///
+/// headers.insert("date", "Sun, 06 Nov 1994 08:49:30 GMT".parse().unwrap());
+/// headers.insert("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
+/// assert_eq!(retry_after(&headers), Some(std::time::Duration::from_secs(7)));
 /// ```
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    digits.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX).min(86_400)))
+    const DAY: u64 = 86_400;
+    let text = |name| Some(headers.get(name)?.to_str().ok()?.trim());
+    let asked = text(RETRY_AFTER)?;
+    let seconds = match !asked.is_empty() && asked.bytes().all(|b| b.is_ascii_digit()) {
+        true => asked.parse().unwrap_or(u64::MAX),
+        false => u64::try_from(unix_seconds(asked)? - unix_seconds(text(DATE)?)?).ok()?,
+    };
+    Some(Duration::from_secs(seconds.min(DAY)))
 }
 
 #[cfg(test)]
@@ -112,27 +123,38 @@ mod tests {
         assert_eq!(class(403, Verdict::Rejected(Scope::Call)), Class::Rejected(Scope::Call));
     }
 
+    fn read(asked: &str, date: Option<&str>) -> Option<u64> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, asked.parse().unwrap());
+        date.map(|date| headers.insert(DATE, date.parse().unwrap()));
+        retry_after(&headers).map(|wait| wait.as_secs())
+    }
+
     #[test]
-    fn retry_after_reads_seconds_only() {
-        let read = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, text.parse().unwrap());
-            retry_after(&headers)
-        };
-        assert_eq!(read("0"), Some(Duration::ZERO));
-        assert_eq!(read(" 7 "), Some(Duration::from_secs(7)));
-        assert_eq!(read("99999999999999999999999"), Some(Duration::from_secs(86_400)));
-        for odd in ["-1", "1.5", "", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"] {
-            assert_eq!(read(odd), None, "{odd}");
+    fn retry_after_in_seconds() {
+        assert_eq!(read("0", None), Some(0));
+        assert_eq!(read(" 7 ", None), Some(7));
+        assert_eq!(read("99999999999999999999999", None), Some(86_400));
+        for odd in ["-1", "1.5", "", "+3", "3s", "soon", "1 2"] {
+            assert_eq!(read(odd, Some("Wed, 21 Oct 2015 07:28:00 GMT")), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn retry_after_as_a_date_is_relative_to_the_replys_own() {
+        let now = Some("Wed, 21 Oct 2015 07:28:00 GMT");
+        assert_eq!(read("Wed, 21 Oct 2015 07:28:00 GMT", now), Some(0));
+        assert_eq!(read("Wed, 21 Oct 2015 07:30:05 GMT", now), Some(125));
+        assert_eq!(read("Fri, 23 Oct 2015 07:28:00 GMT", now), Some(86_400));
+        assert_eq!(read("Wed, 21 Oct 2015 07:27:59 GMT", now), None);
+        assert_eq!(read("Wed, 21 Oct 2015 07:30:05 GMT", None), None);
+        assert_eq!(read("Wed, 21 Oct 2015 07:30:05 GMT", Some("yesterday")), None);
     }
 
     proptest! {
         #[test]
-        fn retry_after_never_panics(bytes in proptest::collection::vec(0x20u8..0x7f, 0..40)) {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, http::HeaderValue::from_bytes(&bytes).unwrap());
-            let _ = retry_after(&headers);
+        fn retry_after_never_panics(asked in "[ -~]{0,40}", date in "[ -~]{0,40}") {
+            let _ = read(&asked, Some(&date));
         }
     }
 }

@@ -70,7 +70,7 @@ pub use clock::{Clock, ClockExt, Entropy, EntropyExt, SeededEntropy};
 pub use ids::{AccountId, IdempotencyKey};
 pub use input::InputError;
 pub use keys::{Key, KeyError, KeyErrorKind, KeyProvider, KeySet};
-pub use observer::{Fact, Observer, Unobserved};
+pub use observer::{BreakerState, Fact, Observer, Unobserved};
 pub use pace::{Ask, Denied, DeniedKind, Lane, Leases, Pacer, Permit, Rate, RateError, Signal, Slot};
 pub use source::Source;
 #[cfg(feature = "test-util")]

@@ -40,6 +40,23 @@ pub enum Fact {
         /// The pause before the repeat.
         after: Duration,
     },
+    /// The gate allowed a repeat, but the account's retry budget could not pay for it.
+    RetryRefused {
+        /// What is not repeated.
+        operation: Operation,
+        /// The class of the attempt that failed.
+        class: Class,
+    },
+    /// The retry budget changed.
+    RetryBudget {
+        /// Tokens left.
+        tokens: u32,
+    },
+    /// The breaker of the account changed its state, or was made.
+    Breaker {
+        /// Its state now.
+        state: BreakerState,
+    },
     /// A permit came after a wait.
     Permitted {
         /// Which line.
@@ -87,6 +104,32 @@ pub enum Fact {
         /// Which step: `claim`, `begin`, `end`, `settle`.
         step: &'static str,
     },
+}
+
+/// What an account's breaker does with the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BreakerState {
+    /// Lets it pass.
+    Closed,
+    /// Refuses it: the provider failed too often just now.
+    Open,
+    /// Lets it pass if it is one of the few that probe.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// A label from a closed set.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
 }
 
 /// Takes facts. Must not block and must not fail.

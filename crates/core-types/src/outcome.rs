@@ -74,6 +74,8 @@ pub enum FailureKind {
     Truncated,
     /// The permit was older than its tolerance.
     LatePermit,
+    /// The account's breaker is open: its provider failed too often just now. Nothing was sent.
+    BreakerOpen,
     /// The limiter refused.
     Denied(DeniedKind),
     /// There is no key to sign with.
@@ -99,6 +101,7 @@ impl FailureKind {
             Self::ReplyTooLarge => "reply_too_large",
             Self::Truncated => "truncated",
             Self::LatePermit => "late_permit",
+            Self::BreakerOpen => "breaker_open",
             Self::Denied(_) => "denied",
             Self::Key(_) => "key",
             Self::Journal => "journal",

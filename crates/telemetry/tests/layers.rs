@@ -116,12 +116,13 @@ impl HttpService for Twice {
                 operation: spare.operation(),
                 idempotency: spare.idempotency(),
                 tries_left: true,
+                budget_left: true,
                 after: Duration::ZERO,
                 now,
                 first: now,
                 deadline: now + 60 * SECOND,
             };
-            let Decision::Repeat { token, .. } = gate(&question) else { panic!("no repeat") };
+            let Decision::Now { token } = gate(&question) else { panic!("no repeat") };
             let mut outcome = self.0.send(spare.repeat(token)).await;
             (outcome.class, outcome.tries) = (first.class.fold(outcome.class), 2);
             outcome

@@ -37,7 +37,7 @@ mod wire;
 pub use http_client::HttpClient;
 pub use journaled::Journaled;
 pub use limiter::Limiter;
-pub use retry::{Retry, RetrySettings};
+pub use retry::{BudgetSettings, Retry, RetryBudget, RetrySettings};
 pub use settings::{Reuse, TransportSettings};
 pub use signer::Signer;
 pub use tcp::TcpDial;

@@ -1,72 +1,41 @@
-//! The one retry layer: tries again where the gate allows it, and reports the fold.
+//! The one retry layer: tries again where the gate allows it and the budget pays, and reports the fold.
+
+mod budget;
+mod cause;
+mod settings;
+#[cfg(test)]
+mod vectors;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkline_core_types::{
     Attempt, BoxFuture, Class, Clock, Decision, DeniedKind, Entropy, EntropyExt, Fact, FailureKind,
-    HttpService, InputError, KeyErrorKind, Observer, Outcome, Question, Spare, gate,
+    HttpService, KeyErrorKind, Lane, Observer, Outcome, Question, RepeatToken, Spare, gate,
 };
 
-/// How often and after what pauses an operation is tried again, where that cannot ring twice. Plain data.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct RetrySettings {
-    /// Tries in all, the first included. Default 3.
-    pub max_tries: u32,
-    /// The pause before the first repeat is drawn from zero to this ("full jitter"), before the second from zero to twice this, and so
-    /// on. Default 2 s.
-    pub base: Duration,
-    /// The longest pause drawn. Default 10 s. A wait that the provider asks for is kept even if it is longer.
-    pub cap: Duration,
-}
+pub use budget::{BudgetSettings, RetryBudget};
+pub use settings::RetrySettings;
 
-impl Default for RetrySettings {
-    /// Exponential back-off with 3 tries, 2 s to 10 s, full jitter.
-    fn default() -> Self {
-        Self { max_tries: 3, base: Duration::from_secs(2), cap: Duration::from_secs(10) }
-    }
-}
-
-impl RetrySettings {
-    /// One try, no repeat that counts. A dead pooled connection is still replaced.
-    pub fn never() -> Self {
-        Self { max_tries: 1, ..Self::default() }
-    }
-
-    /// Checks that every value can work.
-    ///
-    /// # Errors
-    /// [`InputError`] naming the setting.
-    pub fn check(&self) -> Result<(), InputError> {
-        match self.max_tries {
-            1..=100 => Ok(()),
-            other => Err(InputError::new("max_tries", format!("must be 1 to 100; got {other}"))),
-        }
-    }
-
-    /// The longest pause before repeat number `repeat` (from 1).
-    fn ceiling(&self, repeat: u32) -> Duration {
-        let factor = 1u32.checked_shl(repeat.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.base.checked_mul(factor).unwrap_or(self.cap).min(self.cap)
-    }
-}
+use budget::Payment;
+use cause::{Cause, asked};
 
 /// A connection that was dead, or a permit that was too old, costs no try, but only so often in a row.
 const FREE_IN_A_ROW: u32 = 2;
 
-/// Repeats what the gate allows. Below it every repeat takes a new permit and a fresh signature.
+/// Repeats what the gate allows and the budget pays for. Below it every repeat takes a new permit and a fresh signature.
 #[derive(Debug)]
 pub struct Retry {
     inner: Arc<dyn HttpService>,
     settings: RetrySettings,
+    budget: RetryBudget,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     observer: Arc<dyn Observer>,
 }
 
 impl Retry {
-    /// A retry layer around `inner`.
+    /// A retry layer around `inner`, with a full budget of its own.
     pub fn new(
         inner: Arc<dyn HttpService>,
         settings: RetrySettings,
@@ -74,85 +43,172 @@ impl Retry {
         entropy: Arc<dyn Entropy>,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        Self { inner, settings, clock, entropy, observer }
+        Self { inner, settings, budget: RetryBudget::default(), clock, entropy, observer }
+    }
+
+    /// Pays from this budget, which the caller keeps a handle of. One per account.
+    #[must_use]
+    pub fn with_budget(mut self, budget: RetryBudget) -> Self {
+        self.budget = budget;
+        self
     }
 
     async fn run(&self, mut attempt: Attempt) -> Outcome {
+        let own = attempt.request().extensions().get::<RetrySettings>().cloned();
+        let settings = own.as_ref().unwrap_or(&self.settings);
         let mut spare = attempt.spare();
-        let mut progress = Progress { first: self.clock.now(), folded: None, tries: 0, free: 0 };
+        let mut progress = Progress::new(self.clock.now(), attempt.lane());
         loop {
             let mut outcome = self.inner.send(attempt).await;
             progress.note(&outcome);
-            let question = self.question(&progress, &spare, &outcome);
-            let Decision::Repeat { token, after } = gate(&question) else {
-                (outcome.class, outcome.tries) = (question.folded, progress.tries);
+            let Some(next) = self.decide(settings, &progress, &spare, &outcome) else {
+                self.reward(&progress, &outcome);
+                (outcome.class, outcome.tries) = (progress.class(&outcome), progress.tries);
                 return outcome;
             };
-            self.observer.saw(Fact::Retried { operation: question.operation, class: question.last, after });
-            if !after.is_zero() {
-                self.clock.sleep_until(self.clock.now() + after).await;
+            if !next.after.is_zero() {
+                self.clock.sleep_until(self.clock.now() + next.after).await;
             }
-            attempt = spare.repeat(token);
+            progress.paid(next.payment.spend());
+            attempt = spare.repeat(next.token);
         }
     }
 
-    fn question(&self, progress: &Progress, spare: &Spare, outcome: &Outcome) -> Question {
-        Question {
-            folded: progress.folded.unwrap_or(outcome.class),
+    /// What the gate says; of a repeat that only the budget stands against, a fact.
+    fn decide(
+        &self,
+        settings: &RetrySettings,
+        progress: &Progress,
+        spare: &Spare,
+        outcome: &Outcome,
+    ) -> Option<Repeat> {
+        let cause = Cause::of(outcome);
+        let tries_left = progress.tries < settings.max_tries && progress.may_help(outcome);
+        // Taken before the question, so that two callers are not both told of the last tokens; paid back unless it is spent.
+        let payment = tries_left.then(|| self.budget.pay(cause)).flatten();
+        let question = Question {
+            folded: progress.class(outcome),
             last: outcome.class,
             operation: spare.operation(),
             idempotency: spare.idempotency(),
-            tries_left: progress.tries < self.settings.max_tries && may_help(outcome),
-            after: self.pause(progress, outcome),
+            tries_left,
+            budget_left: payment.is_some(),
+            after: self.pause(settings, progress, cause, outcome),
             now: self.clock.now(),
             first: progress.first,
             deadline: spare.deadline().ends_by(),
+        };
+        let (operation, class) = (question.operation, question.last);
+        let Some((token, after)) = repeat(gate(&question)) else {
+            if repeat(gate(&Question { budget_left: true, ..question })).is_some() {
+                self.observer.saw(Fact::RetryRefused { operation, class });
+            }
+            return None;
+        };
+        let payment = payment?;
+        if cause != Cause::Local {
+            self.observer.saw(Fact::RetryBudget { tokens: self.budget.left() });
         }
+        self.observer.saw(Fact::Retried { operation, class, after });
+        Some(Repeat { token, after, payment })
     }
 
-    fn pause(&self, progress: &Progress, outcome: &Outcome) -> Duration {
+    fn pause(
+        &self,
+        settings: &RetrySettings,
+        progress: &Progress,
+        cause: Cause,
+        outcome: &Outcome,
+    ) -> Duration {
         if progress.free > 0 {
             return Duration::ZERO;
         }
-        let drawn = || self.settings.ceiling(progress.tries).mul_f64(self.entropy.fraction());
-        outcome.wait.unwrap_or_else(drawn)
+        settings.pause(cause, progress.tries.max(1), asked(outcome), self.entropy.fraction())
+    }
+
+    fn reward(&self, progress: &Progress, outcome: &Outcome) {
+        if outcome.class == Class::Accepted && self.budget.reward(progress.paid) {
+            self.observer.saw(Fact::RetryBudget { tokens: self.budget.left() });
+        }
+    }
+}
+
+struct Repeat {
+    token: RepeatToken,
+    after: Duration,
+    payment: Payment,
+}
+
+fn repeat(decision: Decision) -> Option<(RepeatToken, Duration)> {
+    match decision {
+        Decision::Now { token } => Some((token, Duration::ZERO)),
+        Decision::After { token, pause } => Some((token, pause)),
+        Decision::Reconcile | Decision::GiveUp => None,
     }
 }
 
 struct Progress {
     first: Instant,
+    lane: Lane,
     folded: Option<Class>,
     tries: u32,
     /// Uncounted attempts in a row, the last one included.
     free: u32,
+    /// What the last repeat that cost something cost.
+    paid: Option<u32>,
 }
 
 impl Progress {
+    fn new(first: Instant, lane: Lane) -> Self {
+        Self { first, lane, folded: None, tries: 0, free: 0, paid: None }
+    }
+
     fn note(&mut self, outcome: &Outcome) {
-        self.folded = Some(self.folded.map_or(outcome.class, |before| before.fold(outcome.class)));
+        self.folded = Some(self.class(outcome));
         if is_free(outcome) && self.free < FREE_IN_A_ROW {
             self.free += 1;
-        } else {
-            self.free = 0;
+            return;
+        }
+        self.free = 0;
+        // In bulk an open breaker is waited for; only the deadline ends that.
+        if !(self.lane == Lane::Bulk && kind(outcome) == Some(FailureKind::BreakerOpen)) {
             self.tries += 1;
+        }
+    }
+
+    /// The fold so far.
+    fn class(&self, outcome: &Outcome) -> Class {
+        self.folded.map_or(outcome.class, |before| before.fold(outcome.class))
+    }
+
+    fn paid(&mut self, cost: u32) {
+        if cost > 0 {
+            self.paid = Some(cost);
+        }
+    }
+
+    /// Whether the same attempt could end otherwise: not where our own side refused it for good, nor where a caller who waits is better
+    /// told at once.
+    fn may_help(&self, outcome: &Outcome) -> bool {
+        match kind(outcome) {
+            Some(FailureKind::Request | FailureKind::Journal | FailureKind::Dropped) => false,
+            Some(FailureKind::Denied(kind)) => kind == DeniedKind::Full && outcome.wait.is_some(),
+            Some(FailureKind::Key(kind)) => {
+                matches!(kind, KeyErrorKind::Unavailable | KeyErrorKind::Timeout)
+            }
+            Some(FailureKind::BreakerOpen) => self.lane == Lane::Bulk,
+            _ => outcome.class != Class::Accepted,
         }
     }
 }
 
-fn is_free(outcome: &Outcome) -> bool {
-    let kind = outcome.result.as_ref().err().map(|error| error.kind());
-    outcome.class == Class::Unsent
-        && matches!(kind, Some(FailureKind::StaleConnection | FailureKind::LatePermit))
+fn kind(outcome: &Outcome) -> Option<FailureKind> {
+    outcome.result.as_ref().err().map(|error| error.kind())
 }
 
-/// Whether the same attempt could end otherwise: not where our own side refused it for good.
-fn may_help(outcome: &Outcome) -> bool {
-    match outcome.result.as_ref().err().map(|error| error.kind()) {
-        Some(FailureKind::Request | FailureKind::Journal | FailureKind::Dropped) => false,
-        Some(FailureKind::Denied(kind)) => kind == DeniedKind::Full && outcome.wait.is_some(),
-        Some(FailureKind::Key(kind)) => matches!(kind, KeyErrorKind::Unavailable | KeyErrorKind::Timeout),
-        _ => true,
-    }
+fn is_free(outcome: &Outcome) -> bool {
+    outcome.class == Class::Unsent
+        && matches!(kind(outcome), Some(FailureKind::StaleConnection | FailureKind::LatePermit))
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -163,17 +219,5 @@ impl HttpService for Retry {
 
     fn warm<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, ()> {
         self.inner.warm(attempt)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_the_cap() {
-        let settings = RetrySettings::default();
-        let ceilings = [1, 2, 3, 4, 40].map(|repeat| settings.ceiling(repeat).as_secs());
-        assert_eq!(ceilings, [2, 4, 8, 10, 10]);
     }
 }
