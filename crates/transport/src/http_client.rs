@@ -64,7 +64,7 @@ impl HttpClient {
         let host = HeaderValue::from_str(&origin.authority()).map_err(|_| {
             InputError::new("base_url", "the host cannot be written in a header; use its ASCII form")
         })?;
-        let connector = Connector::new(origin, dial, &settings)?;
+        let connector = Connector::new(origin, dial, &settings, &clock)?;
         let pool = Pool::new(settings.max_idle, settings.idle_timeout, settings.reuse);
         Ok(Self { connector, pool, judge, clock, settings, host })
     }

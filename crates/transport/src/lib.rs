@@ -32,6 +32,7 @@ mod retry;
 mod settings;
 mod signer;
 mod tcp;
+mod tls;
 mod wire;
 
 pub use http_client::HttpClient;
@@ -41,4 +42,5 @@ pub use retry::{BudgetSettings, Retry, RetryBudget, RetrySettings};
 pub use settings::{Reuse, TransportSettings};
 pub use signer::Signer;
 pub use tcp::TcpDial;
+pub use tls::ClientCertificate;
 pub use wire::{Dial, Wire};

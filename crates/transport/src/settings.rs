@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use trunkline_core_types::InputError;
 
+use crate::ClientCertificate;
+
 /// Whether a connection that has carried a request may carry another.
 ///
 /// A server that closes an idle connection in the same instant in which a request is written on it has read nothing, but that cannot be
@@ -48,6 +50,11 @@ pub struct TransportSettings {
     pub max_head: usize,
     /// Certificates (PEM) trusted beside the machine's own. Default none.
     pub extra_roots: Vec<u8>,
+    /// Certificates (PEM) trusted instead of the machine's own: a private authority, or one public one that is pinned. Default none, the
+    /// machine's are trusted. Not together with `extra_roots`. Revocation is not looked up.
+    pub only_roots: Vec<u8>,
+    /// How the client shows itself to a server that asks for a certificate. Default: it has none.
+    pub client_certificate: Option<ClientCertificate>,
 }
 
 impl Default for TransportSettings {
@@ -62,6 +69,8 @@ impl Default for TransportSettings {
             max_reply: 1 << 20,
             max_head: 64 << 10,
             extra_roots: Vec::new(),
+            only_roots: Vec::new(),
+            client_certificate: None,
         }
     }
 }
@@ -106,6 +115,8 @@ impl std::fmt::Debug for TransportSettings {
             .field("max_reply", &self.max_reply)
             .field("max_head", &self.max_head)
             .field("extra_roots", &format_args!("{} bytes", self.extra_roots.len()))
+            .field("only_roots", &format_args!("{} bytes", self.only_roots.len()))
+            .field("client_certificate", &self.client_certificate)
             .finish()
     }
 }
