@@ -57,6 +57,8 @@ mod call;
 #[cfg(feature = "voice")]
 mod e164;
 #[cfg(feature = "voice")]
+mod event;
+#[cfg(feature = "voice")]
 mod money;
 #[cfg(feature = "voice")]
 mod provider;
@@ -96,6 +98,7 @@ pub use {
 pub use {
     call::{Call, CallId, CallRef, CallStatus, NewCall, Speech, Tags},
     e164::E164,
+    event::{CallEvent, CallState, EventId, WebhookError, WebhookErrorKind},
     money::{Currency, Money},
     provider::{AuthKind, BillingUnit, Lookup, Profile, Provider, ProviderError, ProviderErrorKind},
     speech::{SpokenText, WebUrl},

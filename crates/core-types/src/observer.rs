@@ -104,6 +104,18 @@ pub enum Fact {
         /// Which step: `claim`, `begin`, `end`, `settle`.
         step: &'static str,
     },
+    /// A callback came.
+    Webhook {
+        /// What became of it: `accepted`, `duplicate`, or the kind of a `WebhookError`.
+        result: &'static str,
+    },
+    /// A reconcile counted the calls of the account whose time is over and whose outcome is not known.
+    OpenCalls {
+        /// How many.
+        count: u64,
+        /// How long ago the oldest of them was to be over; zero if there is none.
+        oldest: Duration,
+    },
 }
 
 /// What an account's breaker does with the next attempt.

@@ -1,12 +1,14 @@
 //! The provider seam: pure functions between neutral calls and a provider's requests and replies.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::Request;
 
 use crate::{
-    Call, CallId, Currency, Idempotency, IdempotencyKey, InputError, Judge, NewCall, Rate, Reply, Source,
+    Call, CallEvent, CallId, Currency, E164, Idempotency, IdempotencyKey, InputError, Judge, KeySet, NewCall,
+    Rate, Reply, Source, Timestamp, WebhookError, WebhookErrorKind,
 };
 
 /// How a provider authenticates its callers.
@@ -70,10 +72,14 @@ pub struct Profile {
     pub currency: Currency,
     /// Whether repeating a create under the call's key rings twice.
     pub idempotency: Idempotency,
+    /// How long after a create was acted on its call may be missing from a look-up. Default: 60 s.
+    pub listing_delay: Duration,
+    /// How long after its last byte a create may still be acted on. Default: 10 min. A reconcile that comes earlier proves nothing.
+    pub processing_delay: Duration,
 }
 
 impl Profile {
-    /// A profile; the currency is USD and nothing is idempotent until said otherwise.
+    /// A profile; the currency is USD, nothing is idempotent and delays are long until said otherwise.
     pub fn new(
         name: &'static str,
         auth: AuthKind,
@@ -82,7 +88,18 @@ impl Profile {
         billing: BillingUnit,
     ) -> Self {
         let (currency, idempotency) = (Currency::USD, Idempotency::No);
-        Self { name, auth, ceiling, default_pace, billing, currency, idempotency }
+        let (listing_delay, processing_delay) = (Duration::from_secs(60), Duration::from_secs(600));
+        Self {
+            name,
+            auth,
+            ceiling,
+            default_pace,
+            billing,
+            currency,
+            idempotency,
+            listing_delay,
+            processing_delay,
+        }
     }
 }
 
@@ -92,6 +109,13 @@ impl Profile {
 pub enum Lookup<'a> {
     /// The call's own key.
     Key(&'a IdempotencyKey),
+    /// Every call to a number that was created at this time or later.
+    To {
+        /// Who was rung.
+        number: E164,
+        /// The earliest creation, by the provider's clock: leave room for clocks that differ.
+        created_after: Timestamp,
+    },
 }
 
 /// A voice API as pure functions. What one cannot do answers [`ProviderErrorKind::Unsupported`] by default.
@@ -143,13 +167,33 @@ pub trait Provider: Judge {
     /// [`ProviderErrorKind::Unreadable`], naming the field.
     fn read_call(&self, reply: &Reply) -> Result<Call, ProviderError>;
 
-    /// The calls in the reply to a look-up, each checked to be what was asked for: a server that ignores the filter proves nothing.
+    /// The calls in the reply to a look-up, each checked to be what was asked for: a server that ignores the filter proves nothing, and
+    /// neither does a page that is not the last one. An empty answer is the proof that there is no such call.
     ///
     /// # Errors
     /// [`ProviderErrorKind::Unreadable`] or [`ProviderErrorKind::Unsupported`].
     fn read_lookup(&self, by: Lookup<'_>, reply: &Reply) -> Result<Vec<Call>, ProviderError> {
         let _ = (by, reply);
         Err(ProviderError::unsupported("looking a call up"))
+    }
+
+    /// The event in a callback. The signature is checked first, over the bytes as they came and against the current and the previous
+    /// key; then the body is read; then the event's own time is held against `now`. Nothing that is not signed is believed.
+    ///
+    /// # Errors
+    /// [`WebhookErrorKind::Signature`], [`WebhookErrorKind::Unreadable`] or [`WebhookErrorKind::Stale`], in this order; by default
+    /// [`WebhookErrorKind::Unsupported`].
+    fn webhook(
+        &self,
+        request: &Request<Bytes>,
+        keys: &KeySet,
+        now: SystemTime,
+    ) -> Result<CallEvent, WebhookError> {
+        let _ = (request, keys, now);
+        Err(WebhookError::new(
+            WebhookErrorKind::Unsupported,
+            "this provider has no callbacks that are read here",
+        ))
     }
 
     /// What a reply that refuses says.
