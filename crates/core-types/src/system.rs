@@ -73,6 +73,11 @@ impl VirtualClock {
         let epoch_2026 = std::time::Duration::from_secs(1_767_225_600);
         Self { started: SystemClock::new().now(), wall: SystemTime::UNIX_EPOCH + epoch_2026 }
     }
+
+    /// How long this clock has been running.
+    pub fn since_start(&self) -> std::time::Duration {
+        self.now().saturating_duration_since(self.started)
+    }
 }
 
 #[cfg(feature = "test-util")]
@@ -89,7 +94,7 @@ impl Clock for VirtualClock {
     }
 
     fn wall(&self) -> SystemTime {
-        self.wall + self.now().saturating_duration_since(self.started)
+        self.wall + self.since_start()
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {

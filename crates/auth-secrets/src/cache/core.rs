@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::watch;
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use trunkline_core_types::{ClockExt, EntropyExt, Fact, KeyError, KeyErrorKind, KeyProvider, KeySet};
 
 use super::CacheSettings;
-use super::flight::{Flight, Landing, State};
+use super::flight::{Flight, Landed, State};
 
 /// `due` while a fetch is under way: nobody else starts one.
 const NEVER: u64 = u64::MAX;
@@ -64,13 +65,10 @@ impl Core {
 
     /// The result of the fetch under way, or of a new one.
     pub(super) async fn wait(self: &Arc<Self>, deadline: Instant) -> Result<KeySet, KeyError> {
-        let mut landed = self.start(self.settings.clock.now())?;
-        let landing = self.settings.clock.bounded(deadline, landed.wait_for(Option::is_some)).await;
+        let landed = self.start(self.settings.clock.now())?;
+        let landing = self.settings.clock.bounded(deadline, landed).await;
         let late = || KeyError::new(KeyErrorKind::Timeout, "no key came in time; check the key store");
-        match landing.ok_or_else(late)? {
-            Ok(result) => result.clone().unwrap_or_else(|| Err(stopped())),
-            Err(_) => Err(stopped()),
-        }
+        landing.ok_or_else(late)?.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Drops the key of this version and fetches once, unless that was done less than 30 s ago.
@@ -97,7 +95,7 @@ impl Core {
     }
 
     /// Joins the fetch under way or starts one, unless the last failure still answers.
-    fn start(self: &Arc<Self>, now: Instant) -> Result<watch::Receiver<Landing>, KeyError> {
+    fn start(self: &Arc<Self>, now: Instant) -> Result<Landed, KeyError> {
         let mut state = self.lock();
         if let Some(flight) = &state.flight {
             return Ok(flight.landed.clone());
@@ -112,11 +110,12 @@ impl Core {
             )
         })?;
         self.due.store(NEVER, Ordering::Release);
-        let (land, landed) = watch::channel(None);
+        let (land, landed) = oneshot::channel();
+        let landed = landed.shared();
         state.flight = Some(Flight { landed: landed.clone() });
         // A runtime that shuts down drops the task inside of `spawn`, and the pilot then takes the lock.
         drop(state);
-        let task = runtime.spawn(Pilot { core: self.clone(), land, ended: false }.fly());
+        let task = runtime.spawn(Pilot { core: self.clone(), land: Some(land) }.fly());
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.abort_handle());
         Ok(landed)
     }
@@ -204,8 +203,8 @@ impl Core {
 /// Brings one fetch home: whatever ends it, an abort or a panic of the store included, its waiters are told and the next may start.
 struct Pilot {
     core: Arc<Core>,
-    land: watch::Sender<Landing>,
-    ended: bool,
+    /// Gone once it landed.
+    land: Option<oneshot::Sender<Result<KeySet, KeyError>>>,
 }
 
 impl Pilot {
@@ -215,18 +214,16 @@ impl Pilot {
     }
 
     fn end(&mut self, result: Result<KeySet, KeyError>) {
-        self.ended = true;
+        let Some(land) = self.land.take() else { return };
         let result = self.core.take_in(result);
         // Nobody may be waiting.
-        let _ = self.land.send(Some(result));
+        let _ = land.send(result);
     }
 }
 
 impl Drop for Pilot {
     fn drop(&mut self) {
-        if !self.ended {
-            self.end(Err(stopped()));
-        }
+        self.end(Err(stopped()));
     }
 }
 

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use futures_util::future::Shared;
+use tokio::sync::oneshot;
 use trunkline_core_types::{EntropyExt, KeyError, KeySet};
 
-pub(super) type Landing = Option<Result<KeySet, KeyError>>;
+/// What a fetch brings, told to whoever waits in the order in which they came.
+pub(super) type Landed = Shared<oneshot::Receiver<Result<KeySet, KeyError>>>;
 
 /// Least time between two forced fetches for one version.
 const FORCED_EVERY: Duration = Duration::from_secs(30);
@@ -33,7 +35,7 @@ struct Refused {
 /// A fetch under way.
 #[derive(Debug)]
 pub(super) struct Flight {
-    pub(super) landed: watch::Receiver<Landing>,
+    pub(super) landed: Landed,
 }
 
 /// The last failure, which answers all callers until `until`.
