@@ -8,6 +8,7 @@
 )]
 
 mod scrape;
+pub mod simulation;
 mod vault;
 
 pub use scrape::scrape;

@@ -7,6 +7,7 @@ mod ci;
 mod files;
 mod run;
 mod services;
+mod simulate;
 mod test;
 mod tidy;
 mod venv;
@@ -34,6 +35,12 @@ enum Task {
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
     },
+    /// Run the deterministic fault simulation: `--seeds N --calls M [--first-seed S] [--json]`.
+    Simulate {
+        /// Passed on to the simulation.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run tidy, fmt, clippy, test, docs, package and deny, and stop at the first that fails.
     Ci,
 }
@@ -43,6 +50,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Services => services::run(),
         Task::Test { only } => test::run(only.as_deref()),
+        Task::Simulate { arguments } => simulate::run(&arguments),
         Task::Ci => ci::run(),
     };
     match done {

@@ -1,0 +1,42 @@
+//! What one seed does: accounts, pace, bounds and how hostile the world is.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use trunkline_core_types::{EntropyExt, SeededEntropy};
+
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) calls: usize,
+    pub(super) accounts: usize,
+    /// Whether the provider honours idempotency keys, and the client knows.
+    pub(super) keyed: bool,
+    pub(super) per_second: NonZeroU32,
+    pub(super) tolerance: Duration,
+    pub(super) in_flight: NonZeroU32,
+    pub(super) concurrency: usize,
+    pub(super) max_tries: u32,
+    /// Chance of a fault per request, in per mille.
+    pub(super) faults: u64,
+    /// Chance that a step of journal or signer is slow, in per mille.
+    pub(super) slow: u64,
+}
+
+impl Plan {
+    pub(super) fn draw(entropy: &SeededEntropy, calls: usize) -> Self {
+        let one_of = |choices: &[u32]| choices[entropy.below(choices.len() as u64) as usize];
+        let positive = |number: u32| NonZeroU32::MIN.saturating_add(number.saturating_sub(1));
+        Self {
+            calls,
+            accounts: one_of(&[1, 1, 2]) as usize,
+            keyed: one_of(&[0, 1]) == 1,
+            per_second: positive(one_of(&[5, 20, 50])),
+            tolerance: Duration::from_millis(one_of(&[5, 50, 200]).into()),
+            in_flight: positive(one_of(&[2, 8, 64])),
+            concurrency: one_of(&[4, 16, 64]) as usize,
+            max_tries: one_of(&[1, 3, 5]),
+            faults: one_of(&[0, 50, 300, 700]).into(),
+            slow: one_of(&[0, 20, 200]).into(),
+        }
+    }
+}
