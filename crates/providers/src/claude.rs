@@ -3,16 +3,17 @@
 mod error;
 mod request;
 mod response;
+mod webhook;
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use trunkline_core_types::{
-    AuthKind, BillingUnit, Call, CallId, Currency, Idempotency, IdempotencyKey, InputError, Judge, Lookup,
-    NewCall, Operation, Profile, Provider, ProviderError, Rate, Reply, Verdict,
+    AuthKind, BillingUnit, Call, CallEvent, CallId, Currency, Idempotency, IdempotencyKey, InputError, Judge,
+    KeySet, Lookup, NewCall, Operation, Profile, Provider, ProviderError, Rate, Reply, Verdict, WebhookError,
 };
 
 use request::Endpoint;
@@ -55,11 +56,13 @@ impl ClaudeVoice {
     }
 }
 
-/// What the contract fixes; idempotency keys are kept 24 h, of which 5 min are left as a margin for clocks and queues.
+/// What the contract fixes; idempotency keys are kept 24 h, of which 5 min are left as a margin for clocks and queues. A listing lags by
+/// up to 2 s, and a create is acted on within 60 s of its last byte or never.
 pub(crate) fn profile() -> Profile {
     let fifty = Rate::per_second(NonZeroU32::MIN.saturating_add(49));
     let mut profile = Profile::new("claude", AuthKind::Bearer, fifty, fifty, BillingUnit::StartedMinute);
     profile.idempotency = Idempotency::Key { window: Duration::from_secs(24 * 3600 - 5 * 60) };
+    (profile.listing_delay, profile.processing_delay) = (Duration::from_secs(2), Duration::from_secs(60));
     profile
 }
 
@@ -93,6 +96,7 @@ impl Provider for ClaudeVoice {
     fn lookup(&self, by: Lookup<'_>) -> Result<Request<Bytes>, ProviderError> {
         match by {
             Lookup::Key(key) => request::lookup_key(&self.endpoint, key),
+            Lookup::To { number, created_after } => request::lookup_to(&self.endpoint, number, created_after),
             _ => Err(ProviderError::unsupported("this look-up")),
         }
     }
@@ -103,9 +107,18 @@ impl Provider for ClaudeVoice {
 
     fn read_lookup(&self, by: Lookup<'_>, reply: &Reply) -> Result<Vec<Call>, ProviderError> {
         match by {
-            Lookup::Key(key) => response::read_page(reply, key, self.profile.currency),
+            Lookup::Key(_) | Lookup::To { .. } => response::read_page(reply, by, self.profile.currency),
             _ => Err(ProviderError::unsupported("this look-up")),
         }
+    }
+
+    fn webhook(
+        &self,
+        request: &Request<Bytes>,
+        keys: &KeySet,
+        now: SystemTime,
+    ) -> Result<CallEvent, WebhookError> {
+        webhook::read_webhook(request, keys, now, self.profile.currency)
     }
 
     fn read_error(&self, reply: &Reply) -> ProviderError {

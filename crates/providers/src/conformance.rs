@@ -7,6 +7,7 @@
 //! conformance::check(&voice).unwrap();
 //! ```
 
+mod callbacks;
 mod samples;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use trunkline_core_types::{
     ProviderErrorKind, Reply, SeededEntropy, Verdict, class_of_reply,
 };
 
+pub use callbacks::unsigned_callbacks_are_refused;
 use samples::{KEY, bodies, calls, class_of, creates, judged, noise, others, quiet};
 
 /// How many random replies each reader gets.
@@ -61,7 +63,7 @@ impl From<InputError> for Violation {
 /// One rule over a provider.
 type Rule = fn(&dyn Provider) -> Result<(), Violation>;
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     same_bytes_twice,
     key_travels,
     stays_on_its_origin,
@@ -71,6 +73,7 @@ const RULES: [Rule; 9] = [
     readers_survive_garbage,
     prints_no_secret,
     unsupported_is_said,
+    unsigned_callbacks_are_refused,
 ];
 
 /// Every rule, in order; the first that is broken.

@@ -8,7 +8,8 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use serde::{Serialize, Serializer};
 use trunkline_core_types::{
-    CallId, IdempotencyKey, InputError, NewCall, Origin, ProviderError, ProviderErrorKind, Speech, Tags,
+    CallId, E164, IdempotencyKey, InputError, NewCall, Origin, ProviderError, ProviderErrorKind, Speech,
+    Tags, Timestamp,
 };
 
 /// The longest body of a create, in bytes.
@@ -97,6 +98,17 @@ pub(super) fn hang_up(at: &Endpoint, id: &CallId) -> Result<Request<Bytes>, Prov
 
 pub(super) fn lookup_key(at: &Endpoint, key: &IdempotencyKey) -> Result<Request<Bytes>, ProviderError> {
     let query = format!("?idempotency_key={}", percent_encoded(key.as_str()));
+    Ok(request(Method::GET, at.at(&query)?, Bytes::new()))
+}
+
+/// One page of the longest length: a number that is rung more often than that proves nothing either way.
+pub(super) fn lookup_to(
+    at: &Endpoint,
+    number: E164,
+    created_after: Timestamp,
+) -> Result<Request<Bytes>, ProviderError> {
+    let (to, since) = (percent_encoded(&number.expose()), percent_encoded(&created_after.to_string()));
+    let query = format!("?to={to}&created_after={since}&limit=100");
     Ok(request(Method::GET, at.at(&query)?, Bytes::new()))
 }
 

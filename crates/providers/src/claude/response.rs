@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use trunkline_core_types::{
-    Call, CallStatus, Currency, IdempotencyKey, Money, ProviderError, ProviderErrorKind, Reply, Timestamp,
+    Call, CallStatus, Currency, E164, IdempotencyKey, Lookup, Money, ProviderError, ProviderErrorKind, Reply,
+    Timestamp,
 };
 
 use super::error::{MAX_BODY, request_id};
@@ -17,7 +18,7 @@ const MAX_PAGE: usize = 100;
 const MAX_STATUS: usize = 64;
 
 #[derive(Deserialize)]
-struct WireCall<'a> {
+pub(super) struct WireCall<'a> {
     #[serde(borrow)]
     call_id: Raw<'a>,
     #[serde(borrow)]
@@ -33,7 +34,7 @@ struct WireCall<'a> {
     #[serde(borrow)]
     duration: Raw<'a>,
     #[serde(borrow)]
-    idempotency_key: Raw<'a>,
+    pub(super) idempotency_key: Raw<'a>,
 }
 
 #[derive(Deserialize)]
@@ -57,13 +58,13 @@ pub(super) fn read_call(reply: &Reply, currency: Currency) -> Result<Call, Provi
     read.map_err(|bad| unreadable(reply, bad))
 }
 
-/// The calls under `key`, each of which must carry it.
+/// The calls of the last page of a look-up, each of which must be what was asked for.
 pub(super) fn read_page(
     reply: &Reply,
-    key: &IdempotencyKey,
+    by: Lookup<'_>,
     currency: Currency,
 ) -> Result<Vec<Call>, ProviderError> {
-    let read = bounded(reply).and_then(|body| page(body, key, currency));
+    let read = bounded(reply).and_then(|body| page(body, by, currency));
     read.map_err(|bad| unreadable(reply, bad))
 }
 
@@ -78,7 +79,7 @@ fn bounded(reply: &Reply) -> Result<&[u8], Bad> {
     Ok(reply.body())
 }
 
-fn call(wire: &WireCall<'_>, currency: Currency) -> Result<Call, Bad> {
+pub(super) fn call(wire: &WireCall<'_>, currency: Currency) -> Result<Call, Bad> {
     let id = parsed("call_id", required("call_id", wire.call_id)?, "1 to 128 of A-Z a-z 0-9 _ -")?;
     let mut call = Call::new(id, status(required("status", wire.status)?)?);
     call.to = wire.to.map(|raw| parsed("to", raw, "an E.164 number")).transpose()?;
@@ -119,18 +120,25 @@ fn cost(wire: &WireCall<'_>, currency: Currency) -> Result<Money, Bad> {
 }
 
 /// The calls of a page, which must be whole: an empty page is the proof that nothing was placed.
-fn page(body: &[u8], key: &IdempotencyKey, currency: Currency) -> Result<Vec<Call>, Bad> {
+fn page(body: &[u8], by: Lookup<'_>, currency: Currency) -> Result<Vec<Call>, Bad> {
     let page: WirePage<'_> = whole(body)?;
     let rows: Vec<WireCall<'_>> = rows(required("data", page.data)?)?;
     let has_more: bool = read("has_more", required("has_more", page.has_more)?, "a boolean")?;
     if has_more {
-        return Err(Bad::new("has_more", "true; a key has at most one call, so the filter was not applied"));
+        return Err(Bad::new(
+            "has_more",
+            "true; only the whole answer proves what was placed and what was not",
+        ));
     }
     let mut calls = Vec::with_capacity(rows.len());
     for (at, row) in rows.iter().enumerate() {
         calls.push(call(row, currency).map_err(|bad| bad.under(&format!("data[{at}]")))?);
     }
-    of_key(&rows, key)?;
+    match by {
+        Lookup::Key(key) => of_key(&rows, key)?,
+        Lookup::To { number, created_after } => of_number(&calls, number, created_after)?,
+        _ => return Err(Bad::new("data", "the answer to a look-up that this API does not have")),
+    }
     Ok(calls)
 }
 
@@ -153,6 +161,18 @@ fn of_key(rows: &[WireCall<'_>], key: &IdempotencyKey) -> Result<(), Bad> {
         }
     }
     Ok(())
+}
+
+/// The same for a number and a time.
+fn of_number(calls: &[Call], number: E164, created_after: Timestamp) -> Result<(), Bad> {
+    let fits = |call: &Call| call.to == Some(number) && call.created.is_some_and(|at| at >= created_after);
+    match calls.iter().position(|call| !fits(call)) {
+        None => Ok(()),
+        Some(at) => {
+            let path = format!("data[{at}]");
+            Err(Bad::new(&path, "another number or an earlier creation, so the filter was not applied"))
+        }
+    }
 }
 
 fn unreadable(reply: &Reply, bad: Bad) -> ProviderError {

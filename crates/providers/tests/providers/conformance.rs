@@ -6,10 +6,11 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use trunkline_core_types::{
-    AuthKind, BillingUnit, Call, CallId, Idempotency, IdempotencyKey, Judge, Lookup, NewCall, Operation,
-    Profile, Provider, ProviderError, ProviderErrorKind, Rate, Reply, Scope, Verdict,
+    AuthKind, BillingUnit, Call, CallEvent, CallId, CallStatus, Idempotency, IdempotencyKey, Judge, KeySet,
+    Lookup, NewCall, Operation, Profile, Provider, ProviderError, ProviderErrorKind, Rate, Reply, Scope,
+    Verdict, WebhookError, WebhookErrorKind,
 };
 use trunkline_providers::{all_profiles, conformance, provider_named};
 
@@ -37,6 +38,8 @@ enum Fault {
     PrintsWhatItSaw,
     FailsInsteadOfUnsupported,
     PlacesNothing,
+    BelievesEverybody,
+    RepeatsTheCallback,
 }
 
 /// A minimal provider: it creates, and nothing else.
@@ -117,8 +120,28 @@ impl Provider for Minimal {
         let text = String::from_utf8_lossy(reply.body());
         let told = if self.is(Fault::RepeatsTheBody) { &*text } else { "not a call" };
         let id: Result<CallId, _> = text.parse();
-        id.map(|id| Call::new(id, trunkline_core_types::CallStatus::Queued))
+        id.map(|id| Call::new(id, CallStatus::Queued))
             .map_err(|_| ProviderError::new(ProviderErrorKind::Unreadable, told))
+    }
+
+    fn webhook(
+        &self,
+        request: &Request<Bytes>,
+        _: &KeySet,
+        _: SystemTime,
+    ) -> Result<CallEvent, WebhookError> {
+        let call = Call::new("call_1".parse().unwrap(), CallStatus::Queued);
+        match self.fault {
+            Fault::BelievesEverybody => {
+                let (id, at) = ("evt_1".parse().unwrap(), "2026-01-31T08:00:00Z".parse().unwrap());
+                Ok(CallEvent::new(id, at, call))
+            }
+            Fault::RepeatsTheCallback => {
+                let text = String::from_utf8_lossy(request.body());
+                Err(WebhookError::new(WebhookErrorKind::Signature, text))
+            }
+            _ => Err(WebhookError::new(WebhookErrorKind::Unsupported, "no")),
+        }
     }
 
     fn read_error(&self, reply: &Reply) -> ProviderError {
@@ -145,6 +168,8 @@ fn every_fault_is_found_by_its_rule() {
         (Fault::RepeatsTheBody, "readers_survive_garbage"),
         (Fault::PrintsWhatItSaw, "prints_no_secret"),
         (Fault::FailsInsteadOfUnsupported, "unsupported_is_said"),
+        (Fault::BelievesEverybody, "unsigned_callbacks_are_refused"),
+        (Fault::RepeatsTheCallback, "unsigned_callbacks_are_refused"),
     ] {
         let found = conformance::check(&Minimal::new(fault)).unwrap_err();
         assert_eq!(found.rule(), rule, "{fault:?}: {found}");

@@ -5,6 +5,7 @@ mod conformance;
 mod errors;
 mod replies;
 mod requests;
+mod webhooks;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};

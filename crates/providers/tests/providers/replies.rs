@@ -150,6 +150,26 @@ fn a_page_that_proves_nothing_is_not_read() {
     }
 }
 
+#[test]
+fn a_listing_by_number_and_time_is_of_that_number_and_time_and_whole() {
+    let asked = Lookup::To {
+        number: "+14155550123".parse().unwrap(),
+        created_after: "2026-01-31T08:00:00Z".parse().unwrap(),
+    };
+    let listed = |body: &str| voice().read_lookup(asked, &reply(200, body));
+    assert_eq!(listed(&page(&[])).unwrap(), []);
+    assert_eq!(listed(&page(&[ENDED, ENDED])).unwrap().len(), 2);
+    let other = ENDED.replace("+14155550123", "+14155550124");
+    let nobody = ENDED.replace(r#""to""#, r#""whom""#);
+    let earlier = ENDED.replace("08:00:00Z", "07:59:59Z");
+    for row in [&other, &nobody, &earlier] {
+        let error = listed(&page(&[ENDED, row])).unwrap_err();
+        assert_eq!((error.kind(), error.field()), (ProviderErrorKind::Unreadable, Some("data[1]")));
+        assert!(!format!("{error} {error:?}").contains("4155550"));
+    }
+    assert_eq!(listed(&page(&[ENDED]).replace("false", "true")).unwrap_err().field(), Some("has_more"));
+}
+
 fn any_json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),

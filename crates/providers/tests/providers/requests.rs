@@ -67,6 +67,14 @@ fn reads_and_hang_ups_have_no_body() {
             Method::GET,
             "https://voice.example.com/v1/calls?idempotency_key=a%26b%3Dc%2Bd%2F%25",
         ),
+        (
+            voice.lookup(Lookup::To {
+                number: "+14155550123".parse().unwrap(),
+                created_after: "2026-01-31T08:00:00Z".parse().unwrap(),
+            }),
+            Method::GET,
+            "https://voice.example.com/v1/calls?to=%2B14155550123&created_after=2026-01-31T08%3A00%3A00Z&limit=100",
+        ),
     ] {
         let request = request.unwrap();
         assert_eq!((request.method(), request.uri().to_string().as_str()), (&method, url));
