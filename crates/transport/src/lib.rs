@@ -25,6 +25,7 @@
 //! # }
 //! ```
 
+mod breaker;
 mod http_client;
 mod journaled;
 mod limiter;

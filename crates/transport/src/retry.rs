@@ -93,7 +93,7 @@ impl Retry {
             idempotency: spare.idempotency(),
             tries_left,
             budget_left: payment.is_some(),
-            after: self.pause(settings, progress, cause, outcome),
+            after: if tries_left { self.pause(settings, progress, cause, outcome) } else { Duration::ZERO },
             now: self.clock.now(),
             first: progress.first,
             deadline: spare.deadline().ends_by(),
@@ -120,10 +120,10 @@ impl Retry {
         cause: Cause,
         outcome: &Outcome,
     ) -> Duration {
-        if progress.free > 0 {
-            return Duration::ZERO;
+        match progress.free {
+            0 => settings.pause(cause, progress.tries.max(1), asked(outcome), self.entropy.fraction()),
+            _ => Duration::ZERO,
         }
-        settings.pause(cause, progress.tries.max(1), asked(outcome), self.entropy.fraction())
     }
 
     fn reward(&self, progress: &Progress, outcome: &Outcome) {

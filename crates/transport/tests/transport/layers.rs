@@ -17,7 +17,7 @@ use trunkline_transport::{Journaled, Limiter, Retry, RetrySettings, Signer};
 
 use crate::scripted::{URL, create, request};
 
-type Log = Arc<Mutex<Vec<String>>>;
+pub(crate) type Log = Arc<Mutex<Vec<String>>>;
 
 fn note(log: &Log, entry: impl Into<String>) {
     log.lock().unwrap().push(entry.into());
@@ -29,18 +29,18 @@ fn entries(log: &Log) -> Vec<String> {
 
 /// Ends attempts as told; once the list is empty it hangs as if a byte had left.
 #[derive(Debug, Default)]
-struct Below {
-    outcomes: Mutex<VecDeque<Outcome>>,
+pub(crate) struct Below {
+    pub(crate) outcomes: Mutex<VecDeque<Outcome>>,
     seen: Mutex<Vec<(u32, Instant)>>,
-    log: Log,
+    pub(crate) log: Log,
 }
 
 impl Below {
-    fn new(outcomes: impl IntoIterator<Item = Outcome>) -> Arc<Self> {
+    pub(crate) fn new(outcomes: impl IntoIterator<Item = Outcome>) -> Arc<Self> {
         Arc::new(Self { outcomes: Mutex::new(outcomes.into_iter().collect()), ..Self::default() })
     }
 
-    fn times(&self) -> Vec<Instant> {
+    pub(crate) fn times(&self) -> Vec<Instant> {
         self.seen.lock().unwrap().iter().map(|(_, at)| *at).collect()
     }
 }
@@ -67,19 +67,19 @@ impl HttpService for Below {
     }
 }
 
-fn reply(class: Class, status: u16) -> Outcome {
+pub(crate) fn reply(class: Class, status: u16) -> Outcome {
     let mut response = Response::new(Bytes::from_static(b"body"));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     Outcome::new(class, Ok(Reply::new(response)))
 }
 
-fn failure(class: Class, kind: FailureKind) -> Outcome {
+pub(crate) fn failure(class: Class, kind: FailureKind) -> Outcome {
     Outcome::new(class, Err(AttemptError::new(kind, "scripted")))
 }
 
 /// Draws the longest pause there is.
 #[derive(Debug)]
-struct Longest;
+pub(crate) struct Longest;
 
 impl Entropy for Longest {
     fn next(&self) -> u64 {
@@ -87,7 +87,7 @@ impl Entropy for Longest {
     }
 }
 
-fn clock() -> Arc<VirtualClock> {
+pub(crate) fn clock() -> Arc<VirtualClock> {
     Arc::new(VirtualClock::new())
 }
 
@@ -96,7 +96,7 @@ fn retry(below: &Arc<Below>) -> Retry {
     Retry::new(below.clone(), RetrySettings::default(), clock(), Arc::new(Longest), observer)
 }
 
-fn keyed(idempotency: Idempotency) -> Attempt {
+pub(crate) fn keyed(idempotency: Idempotency) -> Attempt {
     let plain = create();
     let intent = plain.intent().unwrap().clone();
     Attempt::create(request(URL), intent, idempotency, plain.deadline())
