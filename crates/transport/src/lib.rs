@@ -1,8 +1,8 @@
-//! An HTTP/1.1 client that knows whether a request left, and the layers around it: retry, limiter, signer, journal.
+//! An HTTP/1.1 client that knows whether a request left, and the layers around it: retry, limiter, breaker, signer, journal.
 //!
 //! [`HttpClient`] is the leaf. Its attempts drive their own connections, so that giving up is dropping: the socket is reset there and
 //! then, and the bytes written decide whether the request was `Unsent` or `Ambiguous`. The layers implement the same `HttpService`;
-//! whoever composes them decides the order (outermost first: retry, limiter, signer, journal, client).
+//! whoever composes them decides the order (outermost first: retry, limiter, breaker, signer, journal, client).
 //!
 //! This crate never decides what to send, knows no provider, follows no redirect, and repeats a create only with the retry gate's token.
 //!
@@ -36,6 +36,7 @@ mod tcp;
 mod tls;
 mod wire;
 
+pub use breaker::{Breaker, BreakerHandle, BreakerSettings};
 pub use http_client::HttpClient;
 pub use journaled::Journaled;
 pub use limiter::Limiter;

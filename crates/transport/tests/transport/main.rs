@@ -7,5 +7,6 @@ mod evidence;
 mod layers;
 mod loopback;
 mod pool;
+mod retry;
 mod scripted;
 mod tls;
