@@ -7,6 +7,7 @@ mod evidence;
 mod layers;
 mod loopback;
 mod pool;
+mod proxy;
 mod retry;
 mod scripted;
 mod tls;
