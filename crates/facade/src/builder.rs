@@ -61,7 +61,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How often and after what pauses to try again. Default: 3 tries, 2 s to 10 s with full jitter.
+    /// How often and after what pauses to try again. Default: 3 tries, 2 s to 10 s with full jitter ([`RetrySettings::article`]).
     #[must_use]
     pub fn retry(mut self, settings: RetrySettings) -> Self {
         self.retry = settings;
@@ -171,10 +171,11 @@ impl ClientBuilder {
         let leases = account.live_calls.map(|cap| -> (Arc<dyn Leases>, Duration) {
             (Arc::new(LocalLeases::new(cap.max, shared.clock.clone())), cap.ttl)
         });
+        let (stack, _breaker) = stack(account, shared, pacer.clone(), observer)?;
         Ok(Route {
             account: account.id.clone(),
             provider: account.provider.clone(),
-            stack: stack(account, shared, pacer.clone(), observer)?,
+            stack,
             pacer,
             leases,
             total: account.transport.total_timeout,

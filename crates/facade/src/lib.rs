@@ -27,8 +27,8 @@
 //! # }
 //! ```
 //!
-//! One function builds the stack of an account, outermost first: call metrics, retry, limiter, signer, journal, attempt metrics, HTTP
-//! client with its timeout. The facade is the only place where the layers meet; it re-implements none of them.
+//! One function builds the stack of an account, outermost first: call metrics, retry, limiter, breaker, signer, journal, attempt metrics,
+//! HTTP client with its timeout. The facade is the only place where the layers meet; it re-implements none of them.
 //!
 //! Features (none by default): `vault` (keys from HashiCorp Vault), `exporter` (Prometheus), `full` (both).
 
@@ -65,7 +65,9 @@ pub use trunkline_core_types::{
     Rate, Scope, SeededEntropy, Sign, Speech, SpokenText, SystemClock, SystemEntropy, Tags, Timestamp,
     WebUrl,
 };
-pub use trunkline_transport::{Dial, RetrySettings, TransportSettings, Wire};
+pub use trunkline_transport::{
+    BreakerSettings, BudgetSettings, Dial, RetrySettings, TransportSettings, Wire,
+};
 
 /// Where keys come from.
 pub mod keys {

@@ -10,7 +10,10 @@ use trunkline_core_types::{
     Sign,
 };
 use trunkline_telemetry::{AttemptMetrics, CallMetrics};
-use trunkline_transport::{HttpClient, Journaled, Limiter, Retry, RetrySettings, Signer, TcpDial};
+use trunkline_transport::{
+    Breaker, BreakerHandle, HttpClient, Journaled, Limiter, Retry, RetryBudget, RetrySettings, Signer,
+    TcpDial,
+};
 
 use crate::Account;
 
@@ -25,27 +28,35 @@ pub(crate) struct Shared {
 
 /// Builds an account's stack, innermost first: the last line is what a call meets first.
 ///
-/// call metrics ► retry ► limiter ► signer ► journal ► attempt metrics ► HTTP client with its timeout.
+/// call metrics ► retry ► limiter ► breaker ► signer ► journal ► attempt metrics ► HTTP client with its timeout.
+/// The handle tells whoever chooses between accounts whether this one is cut off.
 pub(crate) fn stack(
     account: &Account,
     shared: &Shared,
     pacer: Arc<dyn Pacer>,
     observer: Arc<dyn Observer>,
-) -> Result<Arc<dyn HttpService>, InputError> {
+) -> Result<(Arc<dyn HttpService>, BreakerHandle), InputError> {
     let origin: Origin = account.provider.origin().parse()?;
     let (clock, judge) = (&shared.clock, account.provider.clone());
     let dial = account.dial.clone().unwrap_or_else(|| Arc::new(TcpDial::new()));
     let sign = signer(account, shared, &origin, &observer)?;
+    account.retry_budget.check()?;
+    let (retry, budget) = (shared.retry.clone(), RetryBudget::new(account.retry_budget.clone()));
+    let entropy = || shared.entropy.clone();
 
     let stack = HttpClient::with_dial(origin, account.transport.clone(), judge, clock.clone(), dial)?;
     let stack = AttemptMetrics::new(Arc::new(stack), clock.clone(), observer.clone());
     let stack = Journaled::new(Arc::new(stack), shared.journal.clone(), clock.clone(), observer.clone());
     let stack = Signer::new(Arc::new(stack), sign);
-    let stack = Limiter::new(Arc::new(stack), pacer, clock.clone(), observer.clone());
-    let (retry, entropy) = (shared.retry.clone(), shared.entropy.clone());
-    let stack = Retry::new(Arc::new(stack), retry, clock.clone(), entropy, observer.clone());
+    let stack =
+        Breaker::new(Arc::new(stack), account.breaker.clone(), clock.clone(), entropy(), observer.clone())?;
+    let breaker = stack.handle();
+    let stack =
+        Limiter::new(Arc::new(stack), pacer, clock.clone(), observer.clone()).with_max_pause(retry.max_wait);
+    let stack =
+        Retry::new(Arc::new(stack), retry, clock.clone(), entropy(), observer.clone()).with_budget(budget);
     let stack = CallMetrics::new(Arc::new(stack), clock.clone(), observer);
-    Ok(Arc::new(stack))
+    Ok((Arc::new(stack), breaker))
 }
 
 /// The provider's usual signer, bound to its origin; the body signature comes last.
@@ -98,10 +109,18 @@ mod tests {
             retry: RetrySettings::default(),
         };
         let pacer = Arc::new(LocalPacerSettings::new(account.pace, clock).build().unwrap());
-        let built =
-            format!("{:?}", stack(&account, &shared, pacer, Arc::new(Unobserved::default())).unwrap());
-        let order =
-            ["CallMetrics", "Retry ", "Limiter", "Signer ", "Journaled", "AttemptMetrics", "HttpClient"];
+        let (built, _) = stack(&account, &shared, pacer, Arc::new(Unobserved::default())).unwrap();
+        let built = format!("{built:?}");
+        let order = [
+            "CallMetrics",
+            "Retry ",
+            "Limiter",
+            "Breaker ",
+            "Signer ",
+            "Journaled",
+            "AttemptMetrics",
+            "HttpClient",
+        ];
         let places: Vec<_> = order
             .iter()
             .map(|layer| built.find(layer).unwrap_or_else(|| panic!("no {layer} in {built}")))

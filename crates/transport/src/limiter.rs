@@ -11,12 +11,15 @@ use trunkline_core_types::{
 
 /// The pause after a throttle that names none.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause that a throttle is believed to ask for.
+const MAX_PAUSE: Duration = Duration::from_secs(300);
 
 /// Asks the pacer before every create; reads and changes pass. What lies below is warmed first, so that a permit does not age.
 #[derive(Debug)]
 pub struct Limiter {
     inner: Arc<dyn HttpService>,
     pacer: Arc<dyn Pacer>,
+    max_pause: Duration,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
 }
@@ -29,7 +32,14 @@ impl Limiter {
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        Self { inner, pacer, clock, observer }
+        Self { inner, pacer, max_pause: MAX_PAUSE, clock, observer }
+    }
+
+    /// Pauses the account for no longer than this, whatever a throttle asks for. Default 5 min.
+    #[must_use]
+    pub fn with_max_pause(mut self, max_pause: Duration) -> Self {
+        self.max_pause = max_pause;
+        self
     }
 
     async fn paced(&self, mut attempt: Attempt) -> Outcome {
@@ -52,7 +62,8 @@ impl Limiter {
 
     fn feed_back(&self, outcome: &Outcome, start_by: std::time::Instant) {
         if outcome.class == Class::Deferred && outcome.status() == Some(StatusCode::TOO_MANY_REQUESTS) {
-            self.pacer.feedback(Signal::Throttled { pause: outcome.wait.unwrap_or(DEFAULT_PAUSE) });
+            let pause = outcome.wait.unwrap_or(DEFAULT_PAUSE).min(self.max_pause);
+            self.pacer.feedback(Signal::Throttled { pause });
         }
         if outcome.result.as_ref().is_err_and(|error| error.kind() == FailureKind::LatePermit) {
             let by = self.clock.now().saturating_duration_since(start_by);

@@ -249,6 +249,17 @@ async fn a_throttle_is_fed_back_and_reads_are_not_paced() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_throttle_is_believed_up_to_a_bound() {
+    let day = || reply(Class::Deferred, 429).after(Some(Duration::from_secs(86_400)));
+    let below = Below::new([day(), day()]);
+    let usual = limiter(&below, None);
+    usual.send(create()).await;
+    assert_eq!(entries(&below.log).last().unwrap(), "Throttled { pause: 300s }");
+    usual.with_max_pause(Duration::from_secs(9)).send(create()).await;
+    assert_eq!(entries(&below.log).last().unwrap(), "Throttled { pause: 9s }");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_is_unsent_with_its_wait() {
     let denied = Denied { kind: DeniedKind::Full, wait: Some(Duration::from_secs(5)) };
     let below = Below::new([]);
