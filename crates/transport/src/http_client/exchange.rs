@@ -236,18 +236,19 @@ impl<'a> Held<'a> {
         self.evidence.settle(Class::Accepted);
     }
 
-    /// The reply decided. The connection is given back if the reply was complete.
+    /// The reply decided. The connection is given back if the reply was complete, and with it the request: what a reply overtook must
+    /// not leave later.
     fn settle(mut self, class: Class, complete: bool) -> Option<Live> {
-        let live = self.live.take();
-        let kept = if complete {
+        if complete {
             self.evidence.reached(Progress::Complete);
-            live
-        } else {
-            live.and_then(|live| {
+        }
+        let kept = self.live.take().and_then(|live| match complete && !live.written.is_stuck() {
+            true => Some(live),
+            false => {
                 live.abort();
                 None
-            })
-        };
+            }
+        });
         self.evidence.settle(class);
         kept
     }

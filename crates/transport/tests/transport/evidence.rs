@@ -63,48 +63,12 @@ async fn partial_write_and_timeout_is_ambiguous_and_nothing_more_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reset_at_every_byte_of_the_request() {
-    let whole = {
-        let dial = ScriptedDial::new([Script::replies(CREATED)]);
-        client(dial.clone()).send(create()).await;
-        dial.connection(0).lock().unwrap().received.len()
-    };
-    for taken in 0..whole {
-        for end in [Then::Reset, Then::Close] {
-            let outcome = one(Script::takes(taken, end)).await;
-            let want = if taken == 0 { Class::Unsent } else { Class::Ambiguous };
-            assert_eq!(outcome.class, want, "{taken} bytes, then {end:?}");
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn reply_cut_at_every_byte() {
-    let head = CREATED.find("\r\n\r\n").unwrap() + 4;
-    for cut in 0..CREATED.len() {
-        for end in [Then::Reset, Then::Close] {
-            let outcome = one(Script { read_then: end, ..Script::replies(&CREATED[..cut]) }).await;
-            let want = if cut < head { Class::Ambiguous } else { Class::Accepted };
-            assert_eq!(outcome.class, want, "{cut} bytes, then {end:?}");
-            assert!(outcome.result.is_err());
-            assert_eq!(outcome.status().is_some(), cut >= head);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn silence_after_the_request_is_ambiguous_after_the_read_time() {
     let clock = VirtualClock::new();
     let started = clock.now();
     let outcome = one(Script::replies("")).await;
     assert_eq!((outcome.class, kind(&outcome)), (Class::Ambiguous, Some(FailureKind::Timeout)));
     assert_eq!((clock.now() - started).as_secs(), 10);
-}
-
-#[tokio::test(start_paused = true)]
-async fn body_that_never_ends_is_accepted_after_the_head() {
-    let outcome = one(Script::replies("HTTP/1.1 201 Created\r\ncontent-length: 9\r\n\r\nnice")).await;
-    assert_eq!((outcome.class, kind(&outcome)), (Class::Accepted, Some(FailureKind::Timeout)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,30 +89,6 @@ async fn heads_decide_the_class() {
         let dial = ScriptedDial::new([Script::replies(&reply(status))]);
         let outcome = client(dial.clone()).send(create()).await;
         assert_eq!((outcome.class, dial.count()), (want, 1), "{status}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn interim_heads_are_skipped() {
-    let outcome = one(Script::replies(&format!(
-        "HTTP/1.1 103 Early\r\nlink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n{CREATED}"
-    )))
-    .await;
-    assert_eq!((outcome.class, outcome.result.is_ok()), (Class::Accepted, true));
-    let outcome =
-        one(Script { read_then: Then::Close, ..Script::replies("HTTP/1.1 100 Continue\r\n\r\n") }).await;
-    assert_eq!(outcome.class, Class::Ambiguous);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_not_http_is_ambiguous() {
-    for reply in ["hello, who is there?\r\n\r\n", "HTTP/1.1 2xx\r\n\r\n", "\0\0\0\0\r\n\r\n"] {
-        let outcome = one(Script::replies(reply)).await;
-        assert_eq!(
-            (outcome.class, kind(&outcome)),
-            (Class::Ambiguous, Some(FailureKind::Protocol)),
-            "{reply:?}"
-        );
     }
 }
 
@@ -212,18 +152,6 @@ async fn a_connection_closed_or_too_old_while_idle_is_not_used() {
     tokio::time::advance(Duration::from_secs(15)).await;
     client.send(create()).await;
     assert_eq!(dial.count(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_reused_connection_that_fails_before_a_byte_is_stale() {
-    let dial = ScriptedDial::new([Script::replies(CREATED)]);
-    let client = client(dial.clone());
-    client.send(create()).await;
-    let taken = dial.connection(0).lock().unwrap().received.len();
-    dial.connection(0).lock().unwrap().script =
-        Script { takes: taken, write_then: Then::Reset, ..Script::replies("") };
-    let outcome = client.send(create()).await;
-    assert_eq!((outcome.class, kind(&outcome)), (Class::Unsent, Some(FailureKind::StaleConnection)));
 }
 
 #[tokio::test(start_paused = true)]

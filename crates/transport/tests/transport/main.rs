@@ -3,11 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
 mod breaker;
+mod bytewise;
 mod evidence;
 mod layers;
 mod loopback;
 mod pool;
 mod proxy;
+mod reopen;
 mod retry;
+mod rows;
 mod scripted;
+mod setup;
+mod sockets;
 mod tls;

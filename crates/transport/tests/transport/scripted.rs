@@ -34,8 +34,16 @@ pub(crate) struct Script {
     /// What it answers once it took a whole request, and then.
     pub(crate) reply: Vec<u8>,
     pub(crate) read_then: Then,
-    /// What it does before a request came.
+    /// It answers when it has the head, not the whole request.
+    pub(crate) early: bool,
+    /// What it says and does before a request came, unseen by the first so many looks.
+    pub(crate) idle_looks: usize,
+    pub(crate) idle_says: &'static str,
     pub(crate) idle_then: Then,
+    /// Bytes it admits to have sent only after it was aborted.
+    pub(crate) unreported: usize,
+    /// It keeps a copy of what it could not send, and sends it when it is dropped without an abort.
+    pub(crate) flushes_on_drop: bool,
 }
 
 impl Script {
@@ -45,7 +53,12 @@ impl Script {
             write_then: Then::Hang,
             reply: reply.as_bytes().to_vec(),
             read_then: Then::Hang,
+            early: false,
+            idle_looks: 0,
+            idle_says: "",
             idle_then: Then::Hang,
+            unreported: 0,
+            flushes_on_drop: false,
         }
     }
 
@@ -62,6 +75,7 @@ pub(crate) struct State {
     pub(crate) dropped: bool,
     sent: usize,
     answered_at: usize,
+    held: Vec<u8>,
     wakers: Vec<Waker>,
 }
 
@@ -72,9 +86,38 @@ impl State {
         self.wakers.drain(..).for_each(Waker::wake);
     }
 
-    fn request_complete(&self) -> bool {
-        self.received[self.answered_at..].ends_with(BODY)
+    /// Whole requests that came.
+    pub(crate) fn requests(&self) -> usize {
+        let mut rest = &self.received[..];
+        let mut count = 0;
+        while let Some(length) = length_of(rest).filter(|length| *length <= rest.len()) {
+            (count, rest) = (count + 1, &rest[length..]);
+        }
+        count
     }
+
+    fn may_answer(&self) -> bool {
+        let request = &self.received[self.answered_at..];
+        if self.script.early { head_of(request).is_some() } else { is_whole(request) }
+    }
+}
+
+/// The length of the head, once it is there.
+pub(crate) fn head_of(request: &[u8]) -> Option<usize> {
+    request.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// The length of the first request, once its head is there.
+fn length_of(request: &[u8]) -> Option<usize> {
+    let head = head_of(request)?;
+    let text = String::from_utf8_lossy(&request[..head]).to_lowercase();
+    let length = text.split("content-length: ").nth(1).map_or("0", |rest| rest.split('\r').next().unwrap());
+    Some(head + length.parse::<usize>().unwrap())
+}
+
+/// Whether it is one whole request.
+pub(crate) fn is_whole(request: &[u8]) -> bool {
+    length_of(request).is_some_and(|length| request.len() >= length)
 }
 
 #[derive(Debug, Default)]
@@ -123,6 +166,7 @@ impl Dial for ScriptedDial {
                 dropped: false,
                 sent: 0,
                 answered_at: 0,
+                held: Vec::new(),
                 wakers: Vec::new(),
             }));
             self.connections.lock().unwrap().push(state.clone());
@@ -135,7 +179,11 @@ struct ScriptedWire(Arc<Mutex<State>>);
 
 impl Drop for ScriptedWire {
     fn drop(&mut self) {
-        self.0.lock().unwrap().dropped = true;
+        let state = &mut *self.0.lock().unwrap();
+        state.dropped = true;
+        if state.script.flushes_on_drop && !state.aborted {
+            state.received.append(&mut state.held);
+        }
     }
 }
 
@@ -153,12 +201,21 @@ fn then<T>(state: &mut State, then: Then, end: T, cx: &mut Context<'_>) -> Poll<
 impl Wire for ScriptedWire {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let state = &mut *self.0.lock().unwrap();
-        if state.sent == 0 && !state.request_complete() {
+        if state.sent == 0 && !state.may_answer() {
+            if state.script.idle_looks > 0 {
+                state.script.idle_looks -= 1;
+                return then(state, Then::Hang, 0, cx);
+            }
+            let says = std::mem::take(&mut state.script.idle_says);
+            if !says.is_empty() {
+                buffer[..says.len()].copy_from_slice(says.as_bytes());
+                return Poll::Ready(Ok(says.len()));
+            }
             return then(state, state.script.idle_then, 0, cx);
         }
         let rest = &state.script.reply[state.sent..];
         if rest.is_empty() {
-            if state.request_complete() {
+            if state.may_answer() {
                 state.answered_at = state.received.len();
                 if state.script.read_then == Then::Hang {
                     state.sent = 0;
@@ -176,6 +233,7 @@ impl Wire for ScriptedWire {
         let state = &mut *self.0.lock().unwrap();
         let count = state.script.takes.saturating_sub(state.received.len()).min(buffer.len());
         if count == 0 {
+            state.held = buffer.to_vec();
             return match state.script.write_then {
                 Then::Close => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
                 other => then(state, other, 0, cx),
@@ -197,10 +255,20 @@ impl Wire for ScriptedWire {
     fn abort(&mut self) {
         self.0.lock().unwrap().aborted = true;
     }
+
+    fn unreported(&mut self) -> usize {
+        self.0.lock().unwrap().script.unreported
+    }
 }
 
 pub(crate) fn client(dial: Arc<ScriptedDial>) -> HttpClient {
     client_with(dial, TransportSettings::default())
+}
+
+pub(crate) fn https_client(dial: Arc<ScriptedDial>) -> HttpClient {
+    let (judge, clock) = (Arc::new(StatusOnly::default()), Arc::new(VirtualClock::new()));
+    let origin = "https://localhost:7".parse().unwrap();
+    HttpClient::with_dial(origin, TransportSettings::default(), judge, clock, dial).unwrap()
 }
 
 pub(crate) fn client_with(dial: Arc<ScriptedDial>, settings: TransportSettings) -> HttpClient {
