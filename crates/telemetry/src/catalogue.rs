@@ -94,6 +94,17 @@ const OUTCOME: Label = label("outcome", CLASSES);
 const BACKEND: Label = label("backend", &["env", "file", "static", "vault", "other"]);
 const RESULTS: &[&str] =
     &["ok", "missing", "invalid", "denied", "unavailable", "timeout", "wrong_origin", "other"];
+const WEBHOOK_RESULTS: &[&str] = &[
+    "accepted",
+    "duplicate",
+    "signature",
+    "stale",
+    "unreadable",
+    "unsupported",
+    "account",
+    "unavailable",
+    "other",
+];
 
 /// OpenTelemetry's bounds for HTTP, and 30 seconds.
 const HTTP_BOUNDS: &[u32] =
@@ -173,6 +184,24 @@ pub(crate) const JOURNAL_FAILURES: Metric = Metric {
     help: "Steps that the journal could not note.",
     labels: &[label("step", &["claim", "begin", "end", "settle", "other"])],
 };
+pub(crate) const WEBHOOKS: Metric = Metric {
+    name: "trunkline_webhooks_total",
+    kind: MetricKind::Counter,
+    help: "Callbacks that came, by what became of them.",
+    labels: &[ACCOUNT, label("result", WEBHOOK_RESULTS)],
+};
+pub(crate) const OPEN_CALLS: Metric = Metric {
+    name: "trunkline_open_calls",
+    kind: MetricKind::Gauge,
+    help: "Calls whose time is over and whose outcome is not known, as of the last reconcile.",
+    labels: &[ACCOUNT],
+};
+pub(crate) const OPEN_CALL_OLDEST: Metric = Metric {
+    name: "trunkline_open_call_oldest_seconds",
+    kind: MetricKind::Gauge,
+    help: "Seconds since the oldest of the open calls was to be over, as of the last reconcile; 0 without one.",
+    labels: &[ACCOUNT],
+};
 pub(crate) const BUILD_INFO: Metric = Metric {
     name: "trunkline_build_info",
     kind: MetricKind::Gauge,
@@ -206,6 +235,9 @@ pub const CATALOGUE: &[Metric] = &[
     KEY_FETCHES,
     KEY_STALE,
     JOURNAL_FAILURES,
+    WEBHOOKS,
+    OPEN_CALLS,
+    OPEN_CALL_OLDEST,
     BUILD_INFO,
 ];
 
@@ -252,6 +284,10 @@ mod tests {
         let key =
             [K::Missing, K::Invalid, K::Denied, K::Unavailable, K::Timeout, K::WrongOrigin].map(K::as_str);
         assert_eq!(closed(&KEY_FETCHES, "result"), &set(&key) | &set(&["ok", "other"]));
+        use trunkline_core_types::WebhookErrorKind as W;
+        let refused = [W::Signature, W::Stale, W::Unreadable, W::Unsupported, W::Account, W::Unavailable];
+        let refused = set(&refused.map(W::as_str));
+        assert_eq!(closed(&WEBHOOKS, "result"), &refused | &set(&["accepted", "duplicate", "other"]));
     }
 
     #[test]
@@ -261,7 +297,8 @@ mod tests {
         for metric in all {
             let suffix = match metric.kind {
                 MetricKind::Counter => "_total",
-                MetricKind::Gauge => "_info",
+                // A gauge ends with its unit, and a count has none.
+                MetricKind::Gauge => "",
                 MetricKind::Histogram(_) => "_seconds",
             };
             assert!(metric.name.ends_with(suffix), "{}", metric.name);

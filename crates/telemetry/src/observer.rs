@@ -7,7 +7,7 @@ use trunkline_core_types::{AccountId, Class, Fact, KeyErrorKind, Observer, Opera
 
 use crate::catalogue::{
     API_CALLS, API_LATENCY, ATTEMPT, CALLS, DENIED, JOURNAL_FAILURES, KEY_FETCHES, KEY_STALE, LATE_PERMITS,
-    OPERATION_DURATION, RETRIES, STALE_CONNECTIONS, THROTTLES, WAITS,
+    OPEN_CALL_OLDEST, OPEN_CALLS, OPERATION_DURATION, RETRIES, STALE_CONNECTIONS, THROTTLES, WAITS, WEBHOOKS,
 };
 use crate::series::Series;
 use crate::status;
@@ -31,6 +31,9 @@ pub struct MetricsObserver {
     key_fetches: Series,
     key_stale: Series,
     journal_failures: Series,
+    webhooks: Series,
+    open_calls: Series,
+    open_call_oldest: Series,
     pair: Option<Pair>,
 }
 
@@ -57,6 +60,9 @@ impl MetricsObserver {
             key_fetches: of(&KEY_FETCHES),
             key_stale: of(&KEY_STALE),
             journal_failures: of(&JOURNAL_FAILURES),
+            webhooks: of(&WEBHOOKS),
+            open_calls: of(&OPEN_CALLS),
+            open_call_oldest: of(&OPEN_CALL_OLDEST),
             pair: None,
         }
     }
@@ -104,6 +110,12 @@ impl Observer for MetricsObserver {
             }
             Fact::KeyStale { backend, .. } => self.key_stale.count(&[backend]),
             Fact::JournalFailed { step } => self.journal_failures.count(&[step]),
+            Fact::Webhook { result } => self.webhooks.count(&[result]),
+            Fact::OpenCalls { count, oldest } => {
+                // A double holds every count exactly up to 2^53.
+                self.open_calls.set(count as f64);
+                self.open_call_oldest.set(oldest.as_secs_f64());
+            }
             // A fact that this version does not know has no metric.
             _ => {}
         }

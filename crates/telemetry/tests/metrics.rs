@@ -111,6 +111,17 @@ fn every_other_fact_has_its_series() {
         &[("trunkline_key_stale_total{account=main,backend=other}", "1")],
     );
     expect(Fact::JournalFailed { step: "begin" }, &[("trunkline_journal_failures_total{step=begin}", "1")]);
+    expect(
+        Fact::Webhook { result: "stale" },
+        &[("trunkline_webhooks_total{account=main,result=stale}", "1")],
+    );
+    expect(
+        Fact::OpenCalls { count: 3, oldest: HALF },
+        &[
+            ("trunkline_open_call_oldest_seconds{account=main}", "0.5"),
+            ("trunkline_open_calls{account=main}", "3"),
+        ],
+    );
 }
 
 #[test]
@@ -169,6 +180,8 @@ fn every_fact() -> Vec<Fact> {
         Fact::KeyFetch { backend: "file", error: None, took: HALF },
         Fact::KeyStale { backend: "file", age: HALF },
         Fact::JournalFailed { step: "claim" },
+        Fact::Webhook { result: "accepted" },
+        Fact::OpenCalls { count: 1, oldest: HALF },
     ]
 }
 
@@ -212,6 +225,7 @@ fn facts() -> impl Strategy<Value = Fact> {
         (word(), error, time()).prop_map(|(backend, error, took)| Fact::KeyFetch { backend, error, took }),
         (word(), time()).prop_map(|(backend, age)| Fact::KeyStale { backend, age }),
         word().prop_map(|step| Fact::JournalFailed { step }),
+        word().prop_map(|result| Fact::Webhook { result }),
     ]
 }
 
