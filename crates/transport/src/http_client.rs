@@ -122,7 +122,7 @@ impl HttpClient {
     }
 }
 
-fn too_late(attempt: &Attempt, now: std::time::Instant) -> Option<AttemptError> {
+pub(crate) fn too_late(attempt: &Attempt, now: std::time::Instant) -> Option<AttemptError> {
     if attempt.start_by().is_some_and(|start_by| now > start_by) {
         let message = "the permit was older than its tolerance before the first byte; a new one is needed";
         return Some(AttemptError::new(FailureKind::LatePermit, message));

@@ -26,25 +26,39 @@
 //! ```
 
 mod breaker;
+#[cfg(any(feature = "reqwest", feature = "tower"))]
+mod foreign;
+#[cfg(any(feature = "reqwest", feature = "tower"))]
+mod gate_body;
 mod http_client;
 mod journaled;
 mod limiter;
 mod proxy;
+#[cfg(feature = "reqwest")]
+mod reqwest_adapter;
 mod retry;
 mod settings;
 mod signer;
 mod tcp;
 mod tls;
+#[cfg(feature = "tower")]
+mod tower_adapter;
 mod wire;
 
 pub use breaker::{Breaker, BreakerHandle, BreakerSettings};
+#[cfg(any(feature = "reqwest", feature = "tower"))]
+pub use gate_body::{GateBody, GateShut};
 pub use http_client::HttpClient;
 pub use journaled::Journaled;
 pub use limiter::Limiter;
 pub use proxy::{ProxyDial, ProxySettings};
+#[cfg(feature = "reqwest")]
+pub use reqwest_adapter::ReqwestService;
 pub use retry::{BudgetSettings, Retry, RetryBudget, RetrySettings};
 pub use settings::{Reuse, TransportSettings};
 pub use signer::Signer;
 pub use tcp::TcpDial;
 pub use tls::ClientCertificate;
+#[cfg(feature = "tower")]
+pub use tower_adapter::{ServiceFor, TowerService};
 pub use wire::{Dial, Wire};
