@@ -71,6 +71,8 @@ struct Book {
     rings: BTreeMap<String, Ring>,
     /// When the first byte of each create came, by account.
     starts: BTreeMap<usize, Vec<Instant>>,
+    /// When a 429 with a wait of one second had been read whole, by account.
+    throttles: BTreeMap<usize, Vec<Instant>>,
     trace: u64,
 }
 
@@ -172,8 +174,19 @@ impl World {
         self.book().rings.values().map(|ring| u64::from(ring.count - 1)).sum()
     }
 
-    pub(super) fn starts(&self) -> Vec<Vec<Instant>> {
-        self.book().starts.values().cloned().collect()
+    /// Starts and throttles of each account.
+    pub(super) fn paces(&self) -> Vec<(Vec<Instant>, Vec<Instant>)> {
+        let book = self.book();
+        let throttles = |account| book.throttles.get(account).cloned().unwrap_or_default();
+        book.starts.iter().map(|(account, starts)| (starts.clone(), throttles(account))).collect()
+    }
+
+    /// The client has read a reply to its end.
+    pub(super) fn was_read(&self, account: usize, fate: &Fate) {
+        if fate.acts == Acts::No(429) && fate.cut.is_none() {
+            let now = self.clock.now();
+            self.book().throttles.entry(account).or_default().push(now);
+        }
     }
 
     /// Adds a word and the time to the trace, whose hash two runs of one seed must share.

@@ -55,12 +55,15 @@ impl Verdict {
 
 pub(super) fn judge(seed: u64, plan: &Plan, world: &World, ended: &Ended) -> Verdict {
     let wrong = misclassified(world, ended);
-    let starts = world.starts();
     let mut verdict = Verdict {
         calls: plan.calls as u64,
         duplicates: world.duplicates(),
         misclassified: wrong.len() as u64,
-        pace_violations: starts.iter().map(|starts| too_many(plan, starts)).sum(),
+        pace_violations: world
+            .paces()
+            .iter()
+            .map(|(starts, throttles)| too_many(plan, starts) + in_pause(plan, starts, throttles))
+            .sum(),
         leaked_permits: ended.leaked,
         late: ended.late,
         trace: world.trace(),
@@ -103,4 +106,14 @@ fn too_many(plan: &Plan, starts: &[Instant]) -> u64 {
         }
     }
     found
+}
+
+/// Starts inside of the second for which a throttle asked; permits that were out already may still start.
+fn in_pause(plan: &Plan, starts: &[Instant], throttles: &[Instant]) -> u64 {
+    let tick = Duration::from_millis(2);
+    let pauses =
+        throttles.iter().map(|at| (*at + plan.tolerance + tick, *at + Duration::from_secs(1) - tick));
+    pauses
+        .map(|(from, until)| starts.iter().filter(|start| (from..until).contains(start)).count() as u64)
+        .sum()
 }

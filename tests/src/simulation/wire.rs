@@ -109,7 +109,11 @@ impl Wire for SimWire {
                 bytes.drain(..count);
                 return Poll::Ready(Ok(count));
             }
-            let end = self.fate.take().map_or(ReadEnd::Stays, |fate| fate.end);
+            let fate = self.fate.take();
+            if let Some(fate) = &fate {
+                self.world.was_read(self.account, fate);
+            }
+            let end = fate.map_or(ReadEnd::Stays, |fate| fate.end);
             self.reply = if end == ReadEnd::Stays { Reply::None } else { Reply::Ended(end) };
         }
         match self.reply {
