@@ -17,6 +17,7 @@
 mod attempts;
 mod claims;
 mod listing;
+mod restarts;
 mod settles;
 
 use std::fmt::Debug;
@@ -35,6 +36,10 @@ pub use claims::{
     one_of_many_claims_goes,
 };
 pub use listing::open_calls_are_listed_in_pages;
+pub use restarts::{
+    a_claim_without_attempts_is_free_again, a_proof_settles_what_was_left, answers_outlive_the_process,
+    numbers_go_on, what_was_begun_is_open,
+};
 pub use settles::{
     accepted_and_rejected_settle_for_ever, ambiguous_stays_open_until_proof,
     nothing_is_freed_under_an_attempt_in_flight, what_did_not_act_frees_the_key,
@@ -60,6 +65,19 @@ pub async fn all(make: impl Fn() -> Arc<dyn AttemptJournal>) {
     ambiguous_stays_open_until_proof(&*make()).await;
     nothing_is_freed_under_an_attempt_in_flight(&*make()).await;
     open_calls_are_listed_in_pages(&*make()).await;
+}
+
+/// Runs every row about a restart, for a store that outlives its process: each over a new place from `make`, which opens the journal of
+/// that place, again and again. What was opened before is dropped first, and nothing is told to it.
+///
+/// # Panics
+/// With the row's name, if the journal breaks it.
+pub async fn durable<O: Fn() -> Arc<dyn AttemptJournal>>(make: impl Fn() -> O) {
+    a_claim_without_attempts_is_free_again(&make()).await;
+    what_was_begun_is_open(&make()).await;
+    a_proof_settles_what_was_left(&make()).await;
+    answers_outlive_the_process(&make()).await;
+    numbers_go_on(&make()).await;
 }
 
 const FREEING: [Class; 3] = [Class::Unsent, Class::Deferred, Class::Rejected(Scope::Account)];

@@ -32,11 +32,17 @@
 
 mod life;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 #[cfg(feature = "test-util")]
 pub mod conformance;
 
 pub use memory::MemoryJournal;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{
+    JournalOpenError, JournalOpenErrorKind, JournalStatus, JournalView, SqliteJournal, SqliteSettings,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -54,6 +54,31 @@ impl Open {
         Self { intent, last, attempts: Vec::new(), left: false }
     }
 
+    /// A key as a store kept it: `attempts` of its claim in order, none as the class of one in flight. Nobody holds it any more.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn restored(intent: Arc<Intent>, last: u32, attempts: Vec<(u32, Option<Class>)>) -> Self {
+        let attempts = attempts.into_iter().map(|(number, class)| Attempt { number, class }).collect();
+        Self { intent, last, attempts, left: true }
+    }
+
+    /// The attempts of the claim in order; none as the class of one in flight.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn attempts(&self) -> impl Iterator<Item = (u32, Option<Class>)> {
+        self.attempts.iter().map(|attempt| (attempt.number, attempt.class))
+    }
+
+    /// The highest number used under the key.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn last_number(&self) -> u32 {
+        self.last
+    }
+
+    /// Whether the claimer gave up with an unknown outcome.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn is_left(&self) -> bool {
+        self.left
+    }
+
     /// Notes attempt `number` as in flight.
     pub(crate) fn begin(&mut self, intent: &Arc<Intent>, number: u32) -> Result<(), JournalError> {
         if intent.detail != self.intent.detail {
@@ -122,7 +147,8 @@ impl Open {
         Ended { open: self, answer }
     }
 
-    fn in_flight(&self) -> bool {
+    /// Whether an attempt has no end yet.
+    pub(crate) fn in_flight(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.class.is_none())
     }
 
@@ -145,6 +171,12 @@ impl Ended {
     /// The highest number used under the key.
     pub(crate) fn last(&self) -> u32 {
         self.open.last
+    }
+
+    /// The claim that ended.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn claim(&self) -> &Open {
+        &self.open
     }
 
     /// An attempt ends after its key: one that was begun and contradicts nothing. A free key may still learn its answer.

@@ -1,0 +1,189 @@
+//! What the handle and the writer share: the table, the queue, and the bound of both.
+
+use std::mem;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use trunkline_core_types::{Claim, Class, Clock, IdempotencyKey, Intent, JournalError, JournalErrorKind};
+
+use super::error::closed;
+use super::table::Table;
+use crate::life::state;
+
+/// Steps that wait for the writer at once; beyond them callers wait for a place.
+pub(super) const QUEUE: usize = 1_024;
+
+/// Proofs about keys that are only in the file, waiting for the writer; beyond them `settle` fails.
+const PROOFS: usize = 65_536;
+
+/// How long the writer rests before it looks after old rows, or after rows that could not be written.
+const REST: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A step for the writer.
+#[derive(Debug)]
+pub(super) enum Step {
+    Claim(Arc<Intent>, Told<Claim>),
+    /// The table has the attempt; it is to be written.
+    Begin(IdempotencyKey, u32, Told<Claim>),
+    /// A proof about a key that is only in the file.
+    Settle(IdempotencyKey, Class, Option<Bytes>),
+    Open {
+        fenced_before: SystemTime,
+        after: Option<IdempotencyKey>,
+        limit: usize,
+        told: Told<Vec<Arc<Intent>>>,
+    },
+    Sweep(Told<u32>),
+}
+
+/// Where an answer goes, with the place in the queue that it frees.
+#[derive(Debug)]
+pub(super) struct Told<T> {
+    pub(super) to: oneshot::Sender<Result<T, JournalError>>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What a claim or a begin was given, to be taken back if nobody sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Grant {
+    Claim,
+    Begin(u32),
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    wake: Condvar,
+    queue: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) table: Table,
+    steps: Vec<Step>,
+    proofs: usize,
+    /// Proofs that did not fit the file.
+    pub(super) refused: u64,
+    closing: bool,
+}
+
+impl Shared {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        let queue = Arc::new(Semaphore::new(QUEUE));
+        Self { clock, state: Mutex::default(), wake: Condvar::new(), queue }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // No step panics half-way, so a poisoned lock still guards whole entries.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a place and queues the step that `make` builds under the lock, in one with what it does to the table.
+    pub(super) async fn ask<T>(
+        &self,
+        name: &str,
+        make: impl FnOnce(&mut Table, Told<T>) -> Result<Step, JournalError>,
+    ) -> Result<oneshot::Receiver<Result<T, JournalError>>, JournalError> {
+        let place = self.queue.clone().acquire_owned().await.map_err(|_| closed(name))?;
+        let (to, answer) = oneshot::channel();
+        let mut state = self.lock();
+        if state.closing {
+            return Err(closed(name));
+        }
+        let step = make(&mut state.table, Told { to, _place: place })?;
+        state.steps.push(step);
+        drop(state);
+        self.wake.notify_one();
+        Ok(answer)
+    }
+
+    pub(super) fn end(
+        &self,
+        key: &IdempotencyKey,
+        number: u32,
+        class: Class,
+        reply: Option<Bytes>,
+    ) -> Result<(), JournalError> {
+        let mut state = self.lock();
+        if state.closing {
+            return Err(closed("end"));
+        }
+        state.table.end(key, number, class, reply)?;
+        drop(state);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn settle(
+        &self,
+        key: &IdempotencyKey,
+        class: Class,
+        reply: Option<Bytes>,
+    ) -> Result<(), JournalError> {
+        let now = self.clock.wall();
+        let mut shared = self.lock();
+        if shared.closing {
+            return Err(closed("settle"));
+        }
+        if shared.table.knows(key) {
+            shared.table.settle(key, class, reply, now)?;
+        } else if class == Class::Ambiguous {
+            // Only a claimer gives up, and whoever claimed here is in the table.
+            return Err(state("settle: nobody in this process holds the key; claim it first"));
+        } else if shared.proofs == PROOFS {
+            let message = format!("settle: {PROOFS} proofs wait to be written; try again later");
+            return Err(JournalError::new(JournalErrorKind::Full, message));
+        } else {
+            shared.proofs += 1;
+            shared.steps.push(Step::Settle(key.clone(), class, reply));
+        }
+        drop(shared);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Takes back what nobody saw: a key that nobody holds frees, an attempt that nobody made did not go out.
+    pub(super) fn take_back(&self, key: &IdempotencyKey, grant: Grant) {
+        let now = self.clock.wall();
+        let mut state = self.lock();
+        match grant {
+            Grant::Claim => state.table.unclaim(key, now),
+            // The layer above may have ended it better before.
+            Grant::Begin(number) => drop(state.table.end(key, number, Class::Unsent, None)),
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Waits for steps, for something to write, or for the next look after the rows; none once it is closed and all is taken.
+    pub(super) fn next(&self) -> Option<Vec<Step>> {
+        let mut state = self.lock();
+        if state.steps.is_empty() && state.table.is_clean() {
+            if state.closing {
+                return None;
+            }
+            let rest = if state.table.stuck() > 0 { RETRY } else { REST };
+            state = self.wake.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.proofs = 0;
+        Some(mem::take(&mut state.steps))
+    }
+
+    /// Takes nothing more; what was taken is still written.
+    pub(super) fn close(&self) {
+        self.lock().closing = true;
+        self.queue.close();
+        self.wake.notify_one();
+    }
+
+    /// The writer is gone: whoever still waits is told so.
+    pub(super) fn abandon(&self) {
+        self.close();
+        let steps = mem::take(&mut self.lock().steps);
+        drop(steps);
+    }
+}

@@ -1,0 +1,356 @@
+//! Keys in memory: those that a call of this process holds, those that are not written yet, and a few that ended lately. The rules
+//! are those of `life`; the file follows this table.
+
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use trunkline_core_types::{AccountId, Claim, Class, IdempotencyKey, Intent, JournalError};
+
+use super::rows::word;
+use crate::life::{Answer, Ended, Open, Step, state};
+
+/// Ended or left keys that stay in memory after they are written.
+const KEPT: usize = 1_024;
+
+/// Class of an attempt whose key was freed under it, and then claimed again.
+const GIVEN_UP: &str = "given_up";
+
+#[derive(Debug)]
+pub(super) enum Life {
+    Held(Open),
+    Ended(Ended),
+}
+
+/// A key and how far the file knows it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    life: Life,
+    /// The row, once there is one.
+    id: Option<i64>,
+    claims: u32,
+    /// A call of this process claimed it, so attempts in flight may still end.
+    ours: bool,
+    dirty: bool,
+    /// Waits in `Table::kept`.
+    kept: bool,
+    changes: Vec<Change>,
+}
+
+/// An attempt as it is to be written; no class while it is in flight.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) number: u32,
+    pub(super) claim: u32,
+    pub(super) account: AccountId,
+    pub(super) class: Option<&'static str>,
+}
+
+/// What is to be written of a key.
+#[derive(Debug)]
+pub(super) struct Image {
+    pub(super) id: Option<i64>,
+    pub(super) intent: Arc<Intent>,
+    pub(super) state: &'static str,
+    pub(super) answer: Option<Answer>,
+    pub(super) last: u32,
+    pub(super) claims: u32,
+    pub(super) tried: u32,
+    pub(super) changes: Vec<Change>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    keys: HashMap<IdempotencyKey, Entry>,
+    dirty: Vec<IdempotencyKey>,
+    /// Dirty too, but their last write failed.
+    stuck: Vec<IdempotencyKey>,
+    kept: VecDeque<IdempotencyKey>,
+}
+
+impl Entry {
+    /// A key from the file.
+    pub(super) fn stored(id: i64, claims: u32, life: Life) -> Self {
+        Self { life, id: Some(id), claims, ours: false, dirty: false, kept: false, changes: Vec::new() }
+    }
+
+    fn open(&self) -> &Open {
+        match &self.life {
+            Life::Held(open) => open,
+            Life::Ended(ended) => ended.claim(),
+        }
+    }
+
+    fn note(&mut self, number: u32, class: Option<Class>) {
+        let account = self.open().intent.account.clone();
+        self.changes.push(Change { number, claim: self.claims, account, class: class.map(word) });
+    }
+
+    /// Carries out what a step of an open key leads to.
+    fn carry_out(&mut self, step: &Step, reply: Option<Bytes>) {
+        let answer = match step {
+            Step::Stays => return,
+            Step::Settles(class) => Some((*class, reply)),
+            Step::Frees => None,
+        };
+        if let Life::Held(open) = &mut self.life {
+            let open = mem::replace(open, Open::new(open.intent.clone(), 0));
+            self.life = Life::Ended(open.ended(answer));
+        }
+    }
+
+    fn end(&mut self, number: u32, class: Class, reply: Option<Bytes>) -> Result<(), JournalError> {
+        match &mut self.life {
+            Life::Held(open) => {
+                let step = open.end(number, class)?;
+                self.carry_out(&step, reply);
+            }
+            Life::Ended(ended) => ended.end(number, class, reply)?,
+        }
+        self.note(number, Some(class));
+        Ok(())
+    }
+
+    fn settle(&mut self, class: Class, reply: Option<Bytes>, now: SystemTime) -> Result<(), JournalError> {
+        match &mut self.life {
+            Life::Held(open) => {
+                let step = open.settle(class, now)?;
+                self.carry_out(&step, reply);
+                Ok(())
+            }
+            Life::Ended(ended) => ended.settle(class, reply),
+        }
+    }
+
+    fn image(&mut self) -> Image {
+        let (state, answer) = match &self.life {
+            Life::Held(open) if open.is_left() => ("left", None),
+            Life::Held(_) => ("held", None),
+            Life::Ended(ended) => match ended.answer() {
+                Some(answer) => ("settled", Some(answer.clone())),
+                None => ("free", None),
+            },
+        };
+        let changes = mem::take(&mut self.changes);
+        let open = self.open();
+        Image {
+            id: self.id,
+            intent: open.intent.clone(),
+            state,
+            answer,
+            last: open.last_number(),
+            claims: self.claims,
+            tried: open.attempts().count() as u32,
+            changes,
+        }
+    }
+
+    /// Nobody in this process can come back to it, so the file alone may hold it.
+    fn may_go(&self) -> bool {
+        let held = matches!(&self.life, Life::Held(open) if !open.is_left());
+        !self.dirty && !held && !(self.ours && self.open().in_flight())
+    }
+}
+
+impl Table {
+    pub(super) fn knows(&self, key: &IdempotencyKey) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    pub(super) fn insert(&mut self, key: &IdempotencyKey, entry: Entry) {
+        self.keys.entry(key.clone()).or_insert(entry);
+        self.keep(key);
+    }
+
+    /// The rules of a claim, for a key that the file does not hold or that was taken from it.
+    pub(super) fn claim(&mut self, intent: &Arc<Intent>) -> Claim {
+        let Some(entry) = self.keys.get_mut(&intent.key) else {
+            let life = Life::Held(Open::new(intent.clone(), 0));
+            let entry = Entry { id: None, ours: true, ..Entry::stored(0, 1, life) };
+            self.keys.insert(intent.key.clone(), entry);
+            self.mark(&intent.key);
+            return Claim::Go { number: 1 };
+        };
+        let last = match &entry.life {
+            life if life.detail() != &intent.detail => return Claim::Mismatch,
+            Life::Held(_) => return Claim::Open,
+            Life::Ended(ended) => match ended.answer().cloned() {
+                Some((class, reply)) => return Claim::Settled(class, reply),
+                None => ended.last(),
+            },
+        };
+        let flying: Vec<_> = entry.open().attempts().filter(|(_, class)| class.is_none()).collect();
+        for (number, _) in flying {
+            let account = entry.open().intent.account.clone();
+            entry.changes.push(Change { number, claim: entry.claims, account, class: Some(GIVEN_UP) });
+        }
+        entry.life = Life::Held(Open::new(intent.clone(), last));
+        entry.claims = entry.claims.saturating_add(1);
+        entry.ours = true;
+        self.mark(&intent.key);
+        // At the end of the numbers every begin is refused.
+        Claim::Go { number: last.saturating_add(1) }
+    }
+
+    pub(super) fn begin(&mut self, intent: &Arc<Intent>, number: u32) -> Result<(), JournalError> {
+        match self.keys.get_mut(&intent.key) {
+            Some(entry) => match &mut entry.life {
+                Life::Held(open) => {
+                    open.begin(intent, number)?;
+                    entry.note(number, None);
+                }
+                Life::Ended(_) => return Err(state("begin: nobody holds the key; claim it first")),
+            },
+            None => return Err(state("begin: nobody in this process holds the key; claim it first")),
+        }
+        self.mark(&intent.key);
+        Ok(())
+    }
+
+    pub(super) fn end(
+        &mut self,
+        key: &IdempotencyKey,
+        number: u32,
+        class: Class,
+        reply: Option<Bytes>,
+    ) -> Result<(), JournalError> {
+        let entry = self.keys.get_mut(key);
+        let entry = entry.ok_or_else(|| {
+            state("end: nobody in this process holds the key; claim it first, or settle the call")
+        })?;
+        entry.end(number, class, reply)?;
+        self.mark(key);
+        Ok(())
+    }
+
+    /// Settles a key that the table knows; see [`knows`](Self::knows).
+    pub(super) fn settle(
+        &mut self,
+        key: &IdempotencyKey,
+        class: Class,
+        reply: Option<Bytes>,
+        now: SystemTime,
+    ) -> Result<(), JournalError> {
+        let entry = self.keys.get_mut(key);
+        entry
+            .ok_or_else(|| state("settle: the key is unknown; claim it first"))?
+            .settle(class, reply, now)?;
+        self.mark(key);
+        Ok(())
+    }
+
+    /// Frees a claim that nobody took, unless it was used.
+    pub(super) fn unclaim(&mut self, key: &IdempotencyKey, now: SystemTime) {
+        let unused = |entry: &Entry| match &entry.life {
+            Life::Held(open) => !open.is_left() && open.attempts().next().is_none(),
+            Life::Ended(_) => false,
+        };
+        if self.keys.get(key).is_some_and(unused) {
+            // Cannot fail: no attempt is in flight.
+            let _ = self.settle(key, Class::Unsent, None, now);
+        }
+    }
+
+    fn mark(&mut self, key: &IdempotencyKey) {
+        if let Some(entry) = self.keys.get_mut(key)
+            && !mem::replace(&mut entry.dirty, true)
+        {
+            self.dirty.push(key.clone());
+        }
+    }
+
+    /// Nothing waits to be written, but for what failed before.
+    pub(super) fn is_clean(&self) -> bool {
+        self.dirty.is_empty()
+    }
+
+    /// Writes of these failed before.
+    pub(super) fn stuck(&self) -> usize {
+        self.stuck.len()
+    }
+
+    /// What is to be written, to be followed by [`written`](Self::written) or [`unwritten`](Self::unwritten): what changed, and what
+    /// failed before.
+    pub(super) fn images(&mut self) -> (Vec<Image>, Vec<Image>) {
+        let (dirty, stuck) = (mem::take(&mut self.dirty), mem::take(&mut self.stuck));
+        (self.images_of(dirty), self.images_of(stuck))
+    }
+
+    fn images_of(&mut self, keys: Vec<IdempotencyKey>) -> Vec<Image> {
+        let image = |key: IdempotencyKey| {
+            let entry = self.keys.get_mut(&key).filter(|entry| entry.dirty)?;
+            entry.dirty = false;
+            Some(entry.image())
+        };
+        keys.into_iter().filter_map(image).collect()
+    }
+
+    /// The image is durable in row `id`.
+    pub(super) fn written(&mut self, image: &Image, id: i64) {
+        if let Some(entry) = self.keys.get_mut(&image.intent.key) {
+            entry.id = Some(id);
+        }
+        self.keep(&image.intent.key);
+    }
+
+    /// The image is not in the file; it is tried again.
+    pub(super) fn unwritten(&mut self, image: Image) {
+        let key = &image.intent.key;
+        let Some(entry) = self.keys.get_mut(key) else { return };
+        let mut changes = image.changes;
+        changes.append(&mut entry.changes);
+        entry.changes = changes;
+        // A claim that never reached the file and was given back leaves no trace.
+        if entry.id.is_none() && entry.changes.is_empty() && matches!(entry.life, Life::Ended(_)) {
+            self.forget(key);
+        } else if !mem::replace(&mut entry.dirty, true) {
+            self.stuck.push(key.clone());
+        }
+    }
+
+    /// Drops a key whose row was deleted, or refuses because it has something to write.
+    pub(super) fn forget_clean(&mut self, key: &IdempotencyKey) -> bool {
+        let free = self.keys.get(key).is_none_or(Entry::may_go);
+        if free {
+            self.forget(key);
+        }
+        free
+    }
+
+    fn forget(&mut self, key: &IdempotencyKey) {
+        self.keys.remove(key);
+    }
+
+    fn keep(&mut self, key: &IdempotencyKey) {
+        if let Some(entry) = self.keys.get_mut(key).filter(|entry| entry.may_go())
+            && !mem::replace(&mut entry.kept, true)
+        {
+            self.kept.push_back(key.clone());
+        }
+        while self.kept.len() > KEPT {
+            let Some(oldest) = self.kept.pop_front() else { return };
+            if let Some(entry) = self.keys.get_mut(&oldest) {
+                entry.kept = false;
+                if entry.may_go() {
+                    self.forget(&oldest);
+                }
+            }
+        }
+    }
+
+    /// Keys in memory.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+impl Life {
+    fn detail(&self) -> &Bytes {
+        match self {
+            Self::Held(open) => &open.intent.detail,
+            Self::Ended(ended) => ended.detail(),
+        }
+    }
+}

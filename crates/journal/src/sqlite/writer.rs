@@ -1,0 +1,241 @@
+//! The one thread that touches the file: it takes what has come together, writes it in one transaction, and answers after the commit.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::watch;
+use trunkline_core_types::{Claim, IdempotencyKey, Intent, JournalError, JournalErrorKind};
+
+use super::error::failed;
+use super::rows::Rows;
+use super::shared::{Grant, Shared, Step, Told};
+use super::table::Image;
+
+/// Old keys deleted in one transaction at most, so that no call waits long behind it.
+pub(super) const SWEPT: u32 = 500;
+
+/// Between two looks after old keys.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Runs until the journal is closed and everything is written. The order of the fields is that of the end: file, lock, word of it.
+#[derive(Debug)]
+pub(super) struct Writer {
+    conn: Connection,
+    lock: File,
+    shared: Arc<Shared>,
+    retention: Duration,
+    /// Dropped at the end, which `close` waits for.
+    running: watch::Sender<()>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        (conn, lock): (Connection, File),
+        shared: Arc<Shared>,
+        retention: Duration,
+        running: watch::Sender<()>,
+    ) -> Self {
+        Self { conn, lock, shared, retention, running }
+    }
+
+    pub(super) fn run(self) {
+        let Self { conn, lock, shared, retention, running } = self;
+        let ended = Ended(shared.clone());
+        if let Ok(rows) = Rows::new(&conn) {
+            Thread { conn: &conn, rows, shared: &shared, retention, next_sweep: None }.run();
+        }
+        drop(ended);
+        drop(conn);
+        drop(lock);
+        drop(running);
+    }
+}
+
+/// Also after a panic nobody may wait for an answer that does not come.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// Whoever waits for the commit of a key.
+type Waiting = HashMap<IdempotencyKey, Vec<Waiter>>;
+type Waiter = (Grant, Told<Claim>, Claim);
+
+struct Thread<'c> {
+    conn: &'c Connection,
+    rows: Rows<'c>,
+    shared: &'c Shared,
+    retention: Duration,
+    next_sweep: Option<Instant>,
+}
+
+impl Thread<'_> {
+    fn run(&mut self) {
+        while let Some(steps) = self.shared.next() {
+            let mut waiting = Waiting::new();
+            let mut after = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Claim(intent, told) => self.claim(&intent, told, &mut waiting),
+                    Step::Begin(key, number, told) => {
+                        let go = Claim::Go { number };
+                        waiting.entry(key).or_default().push((Grant::Begin(number), told, go));
+                    }
+                    Step::Settle(key, class, reply) => {
+                        let now = self.shared.clock.wall();
+                        let settled = self
+                            .known("settle", &key)
+                            .and_then(|()| self.shared.lock().table.settle(&key, class, reply, now));
+                        self.shared.lock().refused += u64::from(settled.is_err());
+                    }
+                    Step::Open { .. } | Step::Sweep(_) => after.push(step),
+                }
+            }
+            self.write(&mut waiting);
+            // Their begins were written with the commit before, which looked at the table after they came.
+            let rest: Vec<_> = waiting.into_iter().collect();
+            rest.into_iter().for_each(|(key, waiting)| self.answer(&key, waiting));
+            after.into_iter().for_each(|step| self.look(step));
+            self.sweep_when_due();
+        }
+    }
+
+    fn claim(&mut self, intent: &Arc<Intent>, told: Told<Claim>, waiting: &mut Waiting) {
+        if told.to.is_closed() {
+            return;
+        }
+        if let Err(error) = self.known("claim", &intent.key) {
+            drop(told.to.send(Err(error)));
+            return;
+        }
+        let claim = self.shared.lock().table.claim(intent);
+        match claim {
+            Claim::Go { .. } => {
+                waiting.entry(intent.key.clone()).or_default().push((Grant::Claim, told, claim));
+            }
+            other => drop(told.to.send(Ok(other))),
+        }
+    }
+
+    /// Brings a key from the file into the table, if the file has it.
+    fn known(&mut self, step: &str, key: &IdempotencyKey) -> Result<(), JournalError> {
+        if self.shared.lock().table.knows(key) {
+            return Ok(());
+        }
+        if let Some(entry) = self.rows.load(key).map_err(|error| failed(step, error))? {
+            self.shared.lock().table.insert(key, entry);
+        }
+        Ok(())
+    }
+
+    /// Writes everything that changed in one transaction; if that fails, each key by itself, so that one cannot hold up the others.
+    fn write(&mut self, waiting: &mut Waiting) {
+        let (fresh, stuck) = self.shared.lock().table.images();
+        let single = match self.commit(&fresh) {
+            Ok(ids) => {
+                fresh.iter().zip(ids).for_each(|(image, id)| self.written(image, id, waiting));
+                stuck
+            }
+            Err(_) => fresh.into_iter().chain(stuck).collect(),
+        };
+        let mut full = None;
+        for image in single {
+            let result = full.take().map_or_else(|| self.commit(std::slice::from_ref(&image)), Err);
+            match result {
+                Ok(ids) => ids.into_iter().for_each(|id| self.written(&image, id, waiting)),
+                Err(error) => {
+                    self.unwritten(image, &error, waiting);
+                    // The others would find it full too.
+                    full = Some(error).filter(|error| error.kind() == JournalErrorKind::Full);
+                }
+            }
+        }
+    }
+
+    /// One transaction and one sync for all; the ids of their rows.
+    fn commit(&mut self, images: &[Image]) -> Result<Vec<i64>, JournalError> {
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = self.shared.clock.wall();
+        let mut write = || {
+            let tx = self.conn.unchecked_transaction()?;
+            let ids = images.iter().map(|image| self.rows.write(image, now)).collect::<Result<_, _>>()?;
+            tx.commit()?;
+            Ok(ids)
+        };
+        write().map_err(|error| failed("commit", error))
+    }
+
+    fn written(&self, image: &Image, id: i64, waiting: &mut Waiting) {
+        self.shared.lock().table.written(image, id);
+        let key = &image.intent.key;
+        self.answer(key, waiting.remove(key).unwrap_or_default());
+    }
+
+    fn answer(&self, key: &IdempotencyKey, waiting: Vec<Waiter>) {
+        for (grant, told, go) in waiting {
+            if told.to.send(Ok(go)).is_err() {
+                self.shared.take_back(key, grant);
+            }
+        }
+    }
+
+    fn unwritten(&self, image: Image, error: &JournalError, waiting: &mut Waiting) {
+        let key = image.intent.key.clone();
+        let waiting = waiting.remove(&key).unwrap_or_default();
+        waiting.iter().for_each(|(grant, ..)| self.shared.take_back(&key, *grant));
+        self.shared.lock().table.unwritten(image);
+        waiting.into_iter().for_each(|(_, told, _)| drop(told.to.send(Err(error.clone()))));
+    }
+
+    /// Answers what reads the file, after everything before it is written.
+    fn look(&mut self, step: Step) {
+        match step {
+            Step::Open { fenced_before, after, limit, told } => {
+                let open = self.rows.open_calls(fenced_before, after.as_ref(), limit);
+                drop(told.to.send(open.map_err(|error| failed("open_calls", error))));
+            }
+            Step::Sweep(told) => {
+                let swept = self.sweep().map(|(deleted, _)| deleted);
+                drop(told.to.send(swept.map_err(|error| failed("sweep", error))));
+            }
+            Step::Claim(..) | Step::Begin(..) | Step::Settle(..) => {}
+        }
+    }
+
+    fn sweep_when_due(&mut self) {
+        let now = self.shared.clock.now();
+        if self.next_sweep.is_some_and(|due| now < due) {
+            return;
+        }
+        // A failed look is repeated like one that found nothing.
+        let more = self.sweep().is_ok_and(|(deleted, found)| deleted > 0 && found == SWEPT);
+        self.next_sweep = if more { Some(now) } else { now.checked_add(SWEEP_EVERY) };
+    }
+
+    /// Deletes one batch of old keys: how many, and how many were old.
+    fn sweep(&mut self) -> rusqlite::Result<(u32, u32)> {
+        let Some(before) = self.shared.clock.wall().checked_sub(self.retention) else { return Ok((0, 0)) };
+        let old = self.rows.old(before, SWEPT)?;
+        let mut deleted = 0;
+        if old.is_empty() {
+            return Ok((0, 0));
+        }
+        let tx = self.conn.unchecked_transaction()?;
+        for (id, key) in &old {
+            if self.shared.lock().table.forget_clean(key) {
+                self.rows.delete(*id)?;
+                deleted += 1;
+            }
+        }
+        tx.commit()?;
+        Ok((deleted, old.len() as u32))
+    }
+}
