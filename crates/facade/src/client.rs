@@ -32,6 +32,11 @@ impl Client {
         Self(Arc::new(inner))
     }
 
+    #[cfg(feature = "batch")]
+    pub(crate) fn journal(&self) -> &Arc<dyn trunkline_core_types::AttemptJournal> {
+        &self.0.shared.journal
+    }
+
     /// Places one call and waits for the provider's answer: through the first account, or the next ones in their order while nobody can
     /// have been rung.
     ///

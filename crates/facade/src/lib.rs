@@ -30,7 +30,7 @@
 //! One function builds the stack of an account, outermost first: call metrics, retry, limiter, breaker, signer, journal, attempt metrics,
 //! HTTP client with its timeout. The facade is the only place where the layers meet; it re-implements none of them.
 //!
-//! Features (none by default): `vault` (keys from HashiCorp Vault), `exporter` (Prometheus), `full` (both).
+//! Features (none by default): `vault` (keys from HashiCorp Vault), `exporter` (Prometheus), `batch` (files of calls), `full` (all).
 
 mod account;
 mod builder;
@@ -68,6 +68,9 @@ pub use trunkline_core_types::{
 pub use trunkline_transport::{
     BreakerSettings, BudgetSettings, Dial, RetrySettings, TransportSettings, Wire,
 };
+
+#[cfg(feature = "batch")]
+pub mod batch;
 
 /// Where keys come from.
 pub mod keys {

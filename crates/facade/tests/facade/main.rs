@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
+#[cfg(feature = "batch")]
+mod batch;
+#[cfg(feature = "batch")]
+mod batch_files;
 mod bulk;
 mod failover;
 mod peer;
