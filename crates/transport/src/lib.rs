@@ -25,6 +25,7 @@
 //! # }
 //! ```
 
+mod address;
 mod breaker;
 #[cfg(any(feature = "reqwest", feature = "tower"))]
 mod foreign;
@@ -45,6 +46,7 @@ mod tls;
 mod tower_adapter;
 mod wire;
 
+pub use address::{PublicOnly, is_public, public_address_only};
 pub use breaker::{Breaker, BreakerHandle, BreakerSettings};
 #[cfg(any(feature = "reqwest", feature = "tower"))]
 pub use gate_body::{GateBody, GateShut};
@@ -57,7 +59,7 @@ pub use reqwest_adapter::ReqwestService;
 pub use retry::{BudgetSettings, Retry, RetryBudget, RetrySettings};
 pub use settings::{Reuse, TransportSettings};
 pub use signer::Signer;
-pub use tcp::TcpDial;
+pub use tcp::{Resolve, SystemResolve, TcpDial};
 pub use tls::ClientCertificate;
 #[cfg(feature = "tower")]
 pub use tower_adapter::{ServiceFor, TowerService};

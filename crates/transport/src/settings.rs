@@ -46,7 +46,8 @@ pub struct TransportSettings {
     pub reuse: Reuse,
     /// The longest reply body, in bytes. Default 1 MiB. A longer one is an error; its class is what the head says.
     pub max_reply: usize,
-    /// The longest reply head, in bytes. Default 64 KiB; at least 8 KiB.
+    /// The longest reply head, in bytes. Default 64 KiB; at least 8 KiB. It is read in blocks: a shorter head is always taken, one of twice
+    /// the bound never, nor one of more than 100 lines.
     pub max_head: usize,
     /// Certificates (PEM) trusted beside the machine's own. Default none.
     pub extra_roots: Vec<u8>,

@@ -1,6 +1,8 @@
 //! TCP behind the dial seam.
 
+use std::fmt::Debug;
 use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -32,21 +34,55 @@ impl Dial for TcpDial {
     }
 }
 
+/// Turns a name into addresses.
+pub trait Resolve: Debug + Send + Sync + 'static {
+    /// All addresses of a DNS name, in the order to try them. The caller bounds the time by dropping the future.
+    ///
+    /// # Errors
+    /// `Resolve`, also where there is none.
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, AttemptError>>;
+}
+
+/// The machine's own resolver.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct SystemResolve {}
+
+impl SystemResolve {
+    /// The resolver; it holds nothing.
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
+impl Resolve for SystemResolve {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, AttemptError>> {
+        Box::pin(async move { Ok(look_up(host, 0).await?.iter().map(SocketAddr::ip).collect()) })
+    }
+}
+
 async fn connect(origin: &Origin) -> Result<TcpStream, AttemptError> {
-    let host = origin.host().trim_matches(['[', ']']);
-    let unresolved = |error: Option<io::Error>| {
-        let made = AttemptError::new(FailureKind::Resolve, "the host's name has no address; check base_url");
-        error.map_or_else(|| made.clone(), |error| made.clone().with_source(error))
-    };
-    let addresses = lookup_host((host, origin.port())).await.map_err(|error| unresolved(Some(error)))?;
-    let mut last = unresolved(None);
-    for address in addresses {
+    let mut last = None;
+    for address in look_up(origin.host().trim_matches(['[', ']']), origin.port()).await? {
         match TcpStream::connect(address).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => last = refused(error),
+            Err(error) => last = Some(error),
         }
     }
-    Err(last)
+    Err(last.map_or_else(unresolved, refused))
+}
+
+/// The most addresses of one name that are looked at.
+const MAX_ADDRESSES: usize = 64;
+
+async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, AttemptError> {
+    let found = lookup_host((host, port)).await.map_err(|error| unresolved().with_source(error))?;
+    let found: Vec<_> = found.take(MAX_ADDRESSES).collect();
+    if found.is_empty() { Err(unresolved()) } else { Ok(found) }
+}
+
+fn unresolved() -> AttemptError {
+    AttemptError::new(FailureKind::Resolve, "the host's name has no address; check base_url")
 }
 
 fn refused(error: io::Error) -> AttemptError {

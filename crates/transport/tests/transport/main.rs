@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
+mod address;
+mod bounds;
 mod breaker;
 mod bytewise;
 mod evidence;
