@@ -136,6 +136,24 @@ pub(crate) const RETRIES: Metric = Metric {
     help: "Repeats that the retry gate allowed, by the outcome of the attempt before.",
     labels: &[ACCOUNT, OPERATION, OUTCOME],
 };
+pub(crate) const RETRIES_REFUSED: Metric = Metric {
+    name: "trunkline_retries_refused_total",
+    kind: MetricKind::Counter,
+    help: "Repeats that the gate allowed and the account's retry budget could not pay for.",
+    labels: &[ACCOUNT, OPERATION, OUTCOME],
+};
+pub(crate) const RETRY_TOKENS: Metric = Metric {
+    name: "trunkline_retry_budget_tokens",
+    kind: MetricKind::Gauge,
+    help: "Tokens left in the retry budget, since it was first paid from.",
+    labels: &[ACCOUNT],
+};
+pub(crate) const CIRCUIT_STATE: Metric = Metric {
+    name: "trunkline_circuit_state",
+    kind: MetricKind::Gauge,
+    help: "1 for the state that the account's breaker is in, 0 for the others.",
+    labels: &[ACCOUNT, label("state", &["closed", "open", "half_open"])],
+};
 pub(crate) const WAITS: Metric = Metric {
     name: "trunkline_ratelimit_wait_seconds",
     kind: MetricKind::Histogram(WAIT_BOUNDS),
@@ -227,6 +245,9 @@ pub const CATALOGUE: &[Metric] = &[
     CALLS,
     OPERATION_DURATION,
     RETRIES,
+    RETRIES_REFUSED,
+    RETRY_TOKENS,
+    CIRCUIT_STATE,
     WAITS,
     DENIED,
     LATE_PERMITS,
@@ -263,7 +284,7 @@ pub fn describe() {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
-    use trunkline_core_types::{Class, DeniedKind, KeyErrorKind, Lane, Operation};
+    use trunkline_core_types::{BreakerState, Class, DeniedKind, KeyErrorKind, Lane, Operation};
 
     fn closed(metric: &Metric, name: &str) -> BTreeSet<&'static str> {
         let label = metric.labels.iter().find(|label| label.name == name).unwrap();
@@ -278,6 +299,8 @@ mod tests {
         assert_eq!(closed(&ATTEMPT, "operation"), set(&Operation::ALL.map(Operation::as_str)));
         assert_eq!(closed(&ATTEMPT, "outcome"), set(&Class::ALL.map(Class::as_str)));
         assert_eq!(closed(&WAITS, "lane"), set(&Lane::ALL.map(Lane::as_str)));
+        let states = set(&BreakerState::ALL.map(BreakerState::as_str));
+        assert_eq!(closed(&CIRCUIT_STATE, "state"), states);
         use {DeniedKind as D, KeyErrorKind as K};
         let denied = [D::Deadline, D::Full, D::Never, D::Closed].map(D::as_str);
         assert_eq!(closed(&DENIED, "kind"), &set(&denied) | &set(&["other"]));

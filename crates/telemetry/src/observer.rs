@@ -3,11 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use trunkline_core_types::{AccountId, Class, Fact, KeyErrorKind, Observer, Operation};
+use trunkline_core_types::{AccountId, BreakerState, Class, Fact, KeyErrorKind, Observer, Operation};
 
 use crate::catalogue::{
-    API_CALLS, API_LATENCY, ATTEMPT, CALLS, DENIED, JOURNAL_FAILURES, KEY_FETCHES, KEY_STALE, LATE_PERMITS,
-    OPEN_CALL_OLDEST, OPEN_CALLS, OPERATION_DURATION, RETRIES, STALE_CONNECTIONS, THROTTLES, WAITS, WEBHOOKS,
+    API_CALLS, API_LATENCY, ATTEMPT, CALLS, CIRCUIT_STATE, DENIED, JOURNAL_FAILURES, KEY_FETCHES, KEY_STALE,
+    LATE_PERMITS, OPEN_CALL_OLDEST, OPEN_CALLS, OPERATION_DURATION, RETRIES, RETRIES_REFUSED, RETRY_TOKENS,
+    STALE_CONNECTIONS, THROTTLES, WAITS, WEBHOOKS,
 };
 use crate::series::Series;
 use crate::status;
@@ -23,6 +24,9 @@ pub struct MetricsObserver {
     calls: Series,
     operation: Series,
     retries: Series,
+    retries_refused: Series,
+    retry_tokens: Series,
+    circuit: Series,
     waits: Series,
     denied: Series,
     late_permits: Series,
@@ -52,6 +56,9 @@ impl MetricsObserver {
             calls: of(&CALLS),
             operation: of(&OPERATION_DURATION),
             retries: of(&RETRIES),
+            retries_refused: of(&RETRIES_REFUSED),
+            retry_tokens: of(&RETRY_TOKENS),
+            circuit: of(&CIRCUIT_STATE),
             waits: of(&WAITS),
             denied: of(&DENIED),
             late_permits: of(&LATE_PERMITS),
@@ -84,6 +91,12 @@ impl MetricsObserver {
         }
     }
 
+    fn circuit(&self, now: BreakerState) {
+        for state in BreakerState::ALL {
+            self.circuit.set_at(&[state.as_str()], f64::from(u8::from(state == now)));
+        }
+    }
+
     fn call(&self, operation: Operation, class: Class, took: Duration) {
         self.operation.record(&[operation.as_str(), class.as_str()], took);
         if operation == Operation::Create {
@@ -100,6 +113,11 @@ impl Observer for MetricsObserver {
             Fact::Retried { operation, class, .. } => {
                 self.retries.count(&[operation.as_str(), class.as_str()]);
             }
+            Fact::RetryRefused { operation, class } => {
+                self.retries_refused.count(&[operation.as_str(), class.as_str()]);
+            }
+            Fact::RetryBudget { tokens } => self.retry_tokens.set(tokens.into()),
+            Fact::Breaker { state } => self.circuit(state),
             Fact::Permitted { lane, waited } => self.waits.record(&[lane.as_str()], waited),
             Fact::Denied { kind, .. } => self.denied.count(&[kind.as_str()]),
             Fact::LatePermit { .. } => self.late_permits.count(&[]),

@@ -59,9 +59,14 @@ impl Series {
         }
     }
 
-    /// Sets the first series.
+    /// Sets the first series, for a metric without closed labels.
     pub(crate) fn set(&self, value: f64) {
-        if let Some(key) = self.keys.first() {
+        self.set_at(&[], value);
+    }
+
+    /// Sets the series of these closed values.
+    pub(crate) fn set_at(&self, values: &[&str], value: f64) {
+        if let Some(key) = self.keys.get(self.position(values)) {
             metrics::with_recorder(|recorder| recorder.register_gauge(key, &METADATA).set(value));
         }
     }

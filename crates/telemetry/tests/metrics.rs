@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use proptest::prelude::*;
-use trunkline_core_types::{Class, DeniedKind, Fact, KeyErrorKind, Lane, Observer, Operation, Scope};
+use trunkline_core_types::{
+    BreakerState, Class, DeniedKind, Fact, KeyErrorKind, Lane, Observer, Operation, Scope,
+};
 use trunkline_telemetry::{ARTICLE_PAIR, CATALOGUE, Metric, MetricKind, MetricsObserver, Values, describe};
 
 const ACCOUNT: &str = "main";
@@ -90,6 +92,11 @@ fn every_other_fact_has_its_series() {
         &[("trunkline_retries_total{account=main,operation=change,outcome=deferred}", "1")],
     );
     expect(
+        Fact::RetryRefused { operation: Operation::Read, class: Class::Ambiguous },
+        &[("trunkline_retries_refused_total{account=main,operation=read,outcome=ambiguous}", "1")],
+    );
+    expect(Fact::RetryBudget { tokens: 486 }, &[("trunkline_retry_budget_tokens{account=main}", "486")]);
+    expect(
         Fact::Permitted { lane: Lane::Bulk, waited: HALF },
         &[("trunkline_ratelimit_wait_seconds{account=main,lane=bulk}", "[0.5]")],
     );
@@ -122,6 +129,19 @@ fn every_other_fact_has_its_series() {
             ("trunkline_open_calls{account=main}", "3"),
         ],
     );
+}
+
+#[test]
+fn the_breaker_is_in_one_state_at_a_time() {
+    use BreakerState as State;
+    let facts = [State::Closed, State::Open, State::HalfOpen].map(|state| Fact::Breaker { state });
+    for (told, want) in [(1, ["1", "0", "0"]), (2, ["0", "0", "1"]), (3, ["0", "1", "0"])] {
+        let series = counted(&observer(), &facts[..told]);
+        let names = ["closed", "half_open", "open"]
+            .map(|state| format!("trunkline_circuit_state{{account=main,state={state}}}"));
+        let want: BTreeMap<_, _> = names.into_iter().zip(want.map(str::to_owned)).collect();
+        assert_eq!(series, want);
+    }
 }
 
 #[test]
@@ -172,6 +192,9 @@ fn every_fact() -> Vec<Fact> {
         Fact::Attempt { operation, class, status: Some(201), took: HALF },
         Fact::Call { operation, class, tries: 1, took: HALF },
         Fact::Retried { operation, class, after: HALF },
+        Fact::RetryRefused { operation, class },
+        Fact::RetryBudget { tokens: 1 },
+        Fact::Breaker { state: BreakerState::Open },
         Fact::Permitted { lane, waited: HALF },
         Fact::Denied { lane, kind: DeniedKind::Never },
         Fact::LatePermit { by: HALF },
@@ -217,6 +240,9 @@ fn facts() -> impl Strategy<Value = Fact> {
             class,
             after
         }),
+        (operation(), class()).prop_map(|(operation, class)| Fact::RetryRefused { operation, class }),
+        any::<u32>().prop_map(|tokens| Fact::RetryBudget { tokens }),
+        proptest::sample::select(BreakerState::ALL.to_vec()).prop_map(|state| Fact::Breaker { state }),
         (lane(), time()).prop_map(|(lane, waited)| Fact::Permitted { lane, waited }),
         (lane(), kind).prop_map(|(lane, kind)| Fact::Denied { lane, kind }),
         time().prop_map(|by| Fact::LatePermit { by }),
@@ -258,7 +284,9 @@ proptest! {
             }
             let fits = matches!(
                 (metric.kind, value),
-                (MetricKind::Counter, DebugValue::Counter(_)) | (MetricKind::Histogram(_), DebugValue::Histogram(_))
+                (MetricKind::Counter, DebugValue::Counter(_))
+                    | (MetricKind::Gauge, DebugValue::Gauge(_))
+                    | (MetricKind::Histogram(_), DebugValue::Histogram(_))
             );
             prop_assert!(fits, "{}", metric.name);
             let values = labels.iter().map(|label| label.value().to_owned()).collect();
