@@ -11,8 +11,8 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use trunkline_core_types::{
-    Attempt, AttemptError, Class, Clock, ClockExt, Evidence, FailureKind, InputError, Judge, Origin, Outcome,
-    Progress, Reply, class_of_reply,
+    Attempt, AttemptError, Class, Clock, ClockExt, Evidence, FailureKind, InputError, Judge, Operation,
+    Origin, Outcome, Progress, Reply, class_of_reply,
 };
 
 use crate::gate_body::{Gate, Passage};
@@ -87,13 +87,28 @@ impl Foreign {
         let (head, body) = request.into_parts();
         let empty = body.is_empty();
         let (gate, body) = GateBody::new(body, self.clock.clone(), attempt.start_by());
-        let mut handed = Handed::new(gate, attempt.evidence(), !empty && self.body_first);
-        let response = self.head(&handed, empty, ends_by, call(Request::from_parts(head, body))).await;
-        let response = match response {
-            Ok(response) => response,
-            Err(failure) => return handed.without_head(failure),
-        };
-        attempt.evidence().reached(Progress::Head);
+        let handed = Handed::new(gate, attempt.evidence(), !empty && self.body_first);
+        match self.head(&handed, empty, ends_by, call(Request::from_parts(head, body))).await {
+            Ok(response) => self.reply(handed, response, operation, ends_by).await,
+            Err(mut failure) => {
+                // An unknown client may have sent a bodiless request and lost the next connection of a redirect.
+                failure.unconnected &= self.body_first || !empty;
+                handed.without_head(failure)
+            }
+        }
+    }
+
+    async fn reply<B>(
+        &self,
+        mut handed: Handed<'_>,
+        response: Response<B>,
+        operation: Operation,
+        ends_by: Instant,
+    ) -> Outcome
+    where
+        B: Body<Data: Buf + Send, Error: Into<BoxError>> + Send,
+    {
+        handed.evidence.reached(Progress::Head);
         if response.status().is_success() {
             handed.accepted();
         }
@@ -101,10 +116,10 @@ impl Foreign {
         let (body, failure) = self.read(body, ends_by).await;
         let verdict = self.judge.judge(operation, head.status, &head.headers, &body);
         let (class, wait) = class_of_reply(head.status, verdict);
-        handed.settle(class);
         if failure.is_none() {
-            attempt.evidence().reached(Progress::Complete);
+            handed.evidence.reached(Progress::Complete);
         }
+        handed.settle(class);
         let result = match failure {
             None => Ok(Reply::new(Response::from_parts(head, body))),
             Some(error) => Err(error.with_status(head.status)),

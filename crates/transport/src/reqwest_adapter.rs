@@ -5,13 +5,13 @@ use std::io;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use reqwest::{Body, Certificate, ClientBuilder, redirect, retry};
+use reqwest::{Body, ClientBuilder, redirect, retry};
 use trunkline_core_types::{
     Attempt, AttemptError, BoxFuture, Clock, FailureKind, HttpService, InputError, Judge, Origin, Outcome,
 };
 
 use crate::foreign::{Failure, Foreign};
-use crate::{GateBody, Reuse, TransportSettings};
+use crate::{GateBody, Reuse, TransportSettings, tls};
 
 /// Sends attempts through a [`reqwest::Client`], for whoever has proxies, resolvers or connectors there already.
 ///
@@ -38,7 +38,8 @@ pub struct ReqwestService {
 }
 
 impl ReqwestService {
-    /// A client made for this: HTTP/1.1 over rustls, the times and roots of `settings`, no redirects, no resends, no proxy.
+    /// A client made for this: HTTP/1.1, no redirects, no resends, no proxy; times, pool and TLS as `settings` say, the TLS being that
+    /// of [`HttpClient`](crate::HttpClient).
     ///
     /// # Errors
     /// [`InputError`] naming the setting that cannot work.
@@ -49,21 +50,23 @@ impl ReqwestService {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, InputError> {
         let builder = ClientBuilder::new()
-            .tls_backend_rustls()
             .no_proxy()
             .pool_max_idle_per_host(settings.max_idle)
             .pool_idle_timeout(settings.idle_timeout);
         let builder = match origin.is_https() {
-            true => builder.tls_certs_merge(roots(&settings.extra_roots)?),
+            true => {
+                let tls = tls::connector(&settings, clock.clone())?;
+                builder.tls_backend_preconfigured(tls.config().as_ref().clone())
+            }
             // No roots, which a bare container lacks.
             false => builder.tls_certs_only([]),
         };
         Self::from_builder(builder, origin, settings, judge, clock)
     }
 
-    /// The client of your builder (proxy, resolver, pool, TLS), with what the evidence stands on set last: HTTP/1.1, no redirects, no
-    /// resends, the connect time of `settings`, https alone unless the origin is loopback, and no idle connections unless `reuse` is
-    /// `Always`.
+    /// The client of your builder, whose own pool, proxies, resolver and TLS hold. Set last is what the evidence stands on: HTTP/1.1, no
+    /// redirects, no resends, the connect time of `settings`, https alone unless the origin is loopback, and no idle connections unless
+    /// `reuse` is `Always`.
     ///
     /// # Errors
     /// [`InputError`] naming the setting that cannot work; on `reqwest` if the builder itself fails.
@@ -94,8 +97,8 @@ impl ReqwestService {
     }
 
     /// A client that you have already. What it was built with cannot be seen, so a body that was not asked for proves nothing
-    /// (HTTP/2 sends the head before): `Unsent` is then only what reqwest reports as no connection. A redirect that it followed is
-    /// `Ambiguous`. Prefer [`ReqwestService::from_builder`].
+    /// (HTTP/2 sends the head before): once handed over, `Unsent` is only a request with a body for which reqwest reports that it got
+    /// no connection. A redirect that it followed is `Ambiguous`. Prefer [`ReqwestService::from_builder`].
     ///
     /// # Errors
     /// [`InputError`] naming the setting that cannot work.
@@ -107,16 +110,6 @@ impl ReqwestService {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, InputError> {
         Ok(Self { foreign: Foreign::new(origin, settings, judge, clock, false)?, client })
-    }
-}
-
-fn roots(pem: &[u8]) -> Result<Vec<Certificate>, InputError> {
-    if pem.is_empty() {
-        return Ok(Vec::new());
-    }
-    match Certificate::from_pem_bundle(pem) {
-        Ok(roots) if !roots.is_empty() => Ok(roots),
-        _ => Err(InputError::new("extra_roots", "holds no PEM certificate that can be read")),
     }
 }
 

@@ -236,6 +236,18 @@ async fn a_redirect_that_an_unknown_client_followed_is_ambiguous() {
     }
 }
 
+#[tokio::test]
+async fn a_redirect_to_nowhere_without_a_body_is_ambiguous_too() {
+    let location = format!("{}/elsewhere", refusing().await);
+    let reply = format!("HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: {location}\r\n\r\n");
+    let peer = Peer::new(&reply, Then::Serve).await;
+    let client = ClientBuilder::new().no_proxy().build().unwrap();
+    let outcome =
+        with_client(client, &peer.origin(), Arc::new(SystemClock::new())).send(delete(&peer.origin())).await;
+    assert_eq!((outcome.class, kind(&outcome)), (Class::Ambiguous, Some(FailureKind::Connect)));
+    assert_eq!(peer.requests().len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unknown_client_proves_unsent_only_by_a_failed_connect() {
     let (origin, clock) = ("http://localhost:9", Arc::new(VirtualClock::new()));
