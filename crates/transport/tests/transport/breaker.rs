@@ -233,7 +233,7 @@ async fn good_probes_close_it_and_a_bad_one_opens_it_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_of_an_older_epoch_is_ignored() {
-    // One attempt hangs while twenty fail; its own failure comes when the breaker probes.
+    // Two attempts are under way while twenty fail; one fails while the breaker is open, the other while it probes.
     let below = Arc::new(Slow(Below::new((0..25).map(|_| refused())), 40 * SECOND));
     let settings = BreakerSettings::default();
     let breaker =
@@ -244,14 +244,21 @@ async fn a_late_answer_of_an_older_epoch_is_ignored() {
     pass(10 * SECOND).await;
     let mut late = breaker.send(create());
     assert!(poll(&mut late).is_pending());
-    pass(30 * SECOND).await;
+    pass(29 * SECOND).await;
+    let mut later = breaker.send(create());
+    assert!(poll(&mut later).is_pending());
+    pass(SECOND).await;
     early.iter_mut().for_each(|attempt| assert!(poll(attempt).is_ready()));
     assert_eq!(handle.wait(), Some(30 * SECOND));
     pass(10 * SECOND).await;
     assert!(poll(&mut late).is_ready());
     assert_eq!(handle.wait(), Some(20 * SECOND), "its failure opened nothing anew");
     pass(20 * SECOND).await;
-    assert_eq!(handle.state(), BreakerState::HalfOpen);
+    let mut probe = breaker.send(create());
+    assert!(poll(&mut probe).is_pending());
+    pass(9 * SECOND).await;
+    assert!(poll(&mut later).is_ready());
+    assert_eq!((handle.state(), handle.is_open()), (BreakerState::HalfOpen, false));
 }
 
 #[tokio::test(start_paused = true)]
