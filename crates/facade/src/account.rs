@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline_core_types::{AccountId, E164, InputError, KeyProvider, Provider, Rate, Sign};
+use trunkline_core_types::{AccountId, E164, HttpService, InputError, KeyProvider, Provider, Rate, Sign};
 use trunkline_transport::{BreakerSettings, BudgetSettings, Dial, TransportSettings};
 
 /// One account at one provider. Its stack is built by [`ClientBuilder::build`](crate::ClientBuilder::build).
@@ -25,6 +25,7 @@ pub struct Account {
     pub(crate) retry_budget: BudgetSettings,
     pub(crate) breaker: BreakerSettings,
     pub(crate) dial: Option<Arc<dyn Dial>>,
+    pub(crate) service: Option<Arc<dyn HttpService>>,
 }
 
 /// The cap on calls that are not over yet.
@@ -69,6 +70,7 @@ impl Account {
             retry_budget: BudgetSettings::default(),
             breaker: BreakerSettings::default(),
             dial: None,
+            service: None,
         })
     }
 
@@ -148,6 +150,15 @@ impl Account {
     #[must_use]
     pub fn dial(mut self, dial: Arc<dyn Dial>) -> Self {
         self.dial = Some(dial);
+        self
+    }
+
+    /// Sends through this leaf instead of Trunkline's HTTP client: a `ReqwestService` or `TowerService` (features of those names), or one
+    /// of your own. Give it the provider as its judge, or documented refusals read as rejections. Of `transport` only `total_timeout`
+    /// holds then, and `dial` is not used. Default: none.
+    #[must_use]
+    pub fn service(mut self, leaf: Arc<dyn HttpService>) -> Self {
+        self.service = Some(leaf);
         self
     }
 }

@@ -69,6 +69,13 @@ pub use trunkline_transport::{
     BreakerSettings, BudgetSettings, Dial, RetrySettings, TransportSettings, Wire,
 };
 
+// For a leaf of one's own, see `Account::service`.
+pub use trunkline_core_types::{Attempt, HttpService, Judge, Origin, Outcome};
+#[cfg(feature = "reqwest")]
+pub use trunkline_transport::ReqwestService;
+#[cfg(feature = "tower")]
+pub use trunkline_transport::{GateBody, GateShut, ServiceFor, TowerService};
+
 #[cfg(feature = "batch")]
 pub mod batch;
 

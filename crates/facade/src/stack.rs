@@ -37,15 +37,14 @@ pub(crate) fn stack(
     observer: Arc<dyn Observer>,
 ) -> Result<(Arc<dyn HttpService>, BreakerHandle), InputError> {
     let origin: Origin = account.provider.origin().parse()?;
-    let (clock, judge) = (&shared.clock, account.provider.clone());
-    let dial = account.dial.clone().unwrap_or_else(|| Arc::new(TcpDial::new()));
+    let clock = &shared.clock;
     let sign = signer(account, shared, &origin, &observer)?;
     account.retry_budget.check()?;
     let (retry, budget) = (shared.retry.clone(), RetryBudget::new(account.retry_budget.clone()));
     let entropy = || shared.entropy.clone();
 
-    let stack = HttpClient::with_dial(origin, account.transport.clone(), judge, clock.clone(), dial)?;
-    let stack = AttemptMetrics::new(Arc::new(stack), clock.clone(), observer.clone());
+    let stack = leaf(account, origin, clock)?;
+    let stack = AttemptMetrics::new(stack, clock.clone(), observer.clone());
     let stack = Journaled::new(Arc::new(stack), shared.journal.clone(), clock.clone(), observer.clone());
     let stack = Signer::new(Arc::new(stack), sign);
     let stack =
@@ -57,6 +56,20 @@ pub(crate) fn stack(
         Retry::new(Arc::new(stack), retry, clock.clone(), entropy(), observer.clone()).with_budget(budget);
     let stack = CallMetrics::new(Arc::new(stack), clock.clone(), observer);
     Ok((Arc::new(stack), breaker))
+}
+
+/// The user's own service, or our client, which judges replies as the provider documents them.
+fn leaf(
+    account: &Account,
+    origin: Origin,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn HttpService>, InputError> {
+    if let Some(own) = &account.service {
+        return Ok(own.clone());
+    }
+    let dial = account.dial.clone().unwrap_or_else(|| Arc::new(TcpDial::new()));
+    let (settings, judge) = (account.transport.clone(), account.provider.clone());
+    Ok(Arc::new(HttpClient::with_dial(origin, settings, judge, clock.clone(), dial)?))
 }
 
 /// The provider's usual signer, bound to its origin; the body signature comes last.

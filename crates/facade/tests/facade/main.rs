@@ -8,6 +8,8 @@ mod batch;
 mod batch_files;
 mod bulk;
 mod failover;
+#[cfg(feature = "reqwest")]
+mod leaf;
 mod peer;
 mod simulated;
 mod virtual_time;
