@@ -5,8 +5,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline_core_types::{AccountId, E164, HttpService, InputError, KeyProvider, Provider, Rate, Sign};
+use trunkline_core_types::{
+    AccountId, E164, HttpService, InputError, KeyProvider, Provider, Rate, Sign, WebUrl,
+};
 use trunkline_transport::{BreakerSettings, BudgetSettings, Dial, TransportSettings};
+
+use crate::callback;
 
 /// One account at one provider. Its stack is built by [`ClientBuilder::build`](crate::ClientBuilder::build).
 #[derive(Clone)]
@@ -17,6 +21,7 @@ pub struct Account {
     pub(crate) signing_keys: Option<Arc<dyn KeyProvider>>,
     pub(crate) signer: Option<Arc<dyn Sign>>,
     pub(crate) from: Option<E164>,
+    pub(crate) callback_base: Option<WebUrl>,
     pub(crate) pace: Rate,
     pub(crate) tolerance: Duration,
     pub(crate) in_flight: NonZeroU32,
@@ -63,6 +68,7 @@ impl Account {
             signing_keys: None,
             signer: None,
             from: None,
+            callback_base: None,
             tolerance: Duration::from_millis(50),
             in_flight: IN_FLIGHT,
             live_calls: None,
@@ -74,7 +80,8 @@ impl Account {
         })
     }
 
-    /// The secret of the body signature (`X-Signature`). Default: none, bodies are not signed.
+    /// The secret of the body signature (`X-Signature`), of requests and of callbacks. Default: none, bodies are not signed and callbacks
+    /// refused.
     #[must_use]
     pub fn signing_keys(mut self, keys: impl KeyProvider) -> Self {
         self.signing_keys = Some(Arc::new(keys));
@@ -94,6 +101,18 @@ impl Account {
     /// [`InputError`] on `from`.
     pub fn from_number(mut self, from: &str) -> Result<Self, InputError> {
         self.from = Some(from.parse().map_err(|error: InputError| error.of("from"))?);
+        Ok(self)
+    }
+
+    /// Where the provider sends events of calls that name no callback of their own: an https URL (http on loopback) of at most 1024
+    /// characters. The call's key is added to its query as `trunkline_key`, percent-encoded, so every attempt of a call sends the same
+    /// bytes, and so the key may stand in your server's logs. What arrives there goes to [`Webhooks::accept`](crate::Webhooks::accept)
+    /// with this account's name: give each account a path of its own. Default: none, no events.
+    ///
+    /// # Errors
+    /// [`InputError`] on `callback_base`.
+    pub fn callback_base(mut self, url: &str) -> Result<Self, InputError> {
+        self.callback_base = Some(callback::base(url)?);
         Ok(self)
     }
 

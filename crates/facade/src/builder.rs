@@ -14,7 +14,7 @@ use trunkline_transport::RetrySettings;
 
 use crate::drain::Drain;
 use crate::inner::{Bulk, Inner, Route};
-use crate::stack::{Shared, stack};
+use crate::stack::{Shared, cached, stack};
 use crate::{Account, Client, DialCheck, Error, Journal};
 
 /// Collects accounts and choices; [`ClientBuilder::build`] checks them together.
@@ -140,6 +140,8 @@ impl ClientBuilder {
             bulk: self.bulk,
             drain: Drain::new(),
             flights: Default::default(),
+            heard: Default::default(),
+            cursor: Default::default(),
         }))
     }
 
@@ -167,11 +169,15 @@ impl ClientBuilder {
 
     fn route(&self, account: &Account, shared: &Shared) -> Result<Route, InputError> {
         let observer = self.observer_of(account);
+        let signing_keys =
+            account.signing_keys.as_ref().map(|keys| cached(keys, shared, &observer)).transpose()?;
+        // The signer and the callbacks share one cache.
+        let account = &Account { signing_keys: signing_keys.clone(), ..account.clone() };
         let pacer = pacer(account, shared, &observer)?;
         let leases = account.live_calls.map(|cap| -> (Arc<dyn Leases>, Duration) {
             (Arc::new(LocalLeases::new(cap.max, shared.clock.clone())), cap.ttl)
         });
-        let (stack, _breaker) = stack(account, shared, pacer.clone(), observer)?;
+        let (stack, _breaker) = stack(account, shared, pacer.clone(), observer.clone())?;
         Ok(Route {
             account: account.id.clone(),
             provider: account.provider.clone(),
@@ -180,6 +186,9 @@ impl ClientBuilder {
             leases,
             total: account.transport.total_timeout,
             from: account.from,
+            callback_base: account.callback_base.clone(),
+            signing_keys,
+            observer,
         })
     }
 

@@ -15,7 +15,7 @@ use crate::{Error, Order, PlaceAll, Placed};
 
 /// Places calls through one or more accounts. Cheap to clone; all clones share pace, journal and connections.
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client(pub(crate) Arc<Inner>);
 
 /// What a shutdown left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,14 +6,17 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use trunkline_core_types::{
-    AccountId, Attempt, Call, Class, ClockExt, Deadline, E164, HttpService, IdempotencyKey, Leases, NewCall,
-    Operation, Outcome, Provider, ProviderError,
+    AccountId, Attempt, Call, Class, ClockExt, Deadline, E164, HttpService, IdempotencyKey, KeyProvider,
+    Leases, NewCall, Observer, Operation, Outcome, Provider, ProviderError, WebUrl,
 };
 use trunkline_ratelimit::LocalPacer;
 
+use crate::callback::keyed;
 use crate::drain::Drain;
 use crate::flights::Flights;
+use crate::reconcile::Cursor;
 use crate::stack::Shared;
+use crate::webhooks::Heard;
 use crate::{DialCheck, Error};
 
 pub(crate) struct Inner {
@@ -23,6 +26,8 @@ pub(crate) struct Inner {
     pub(crate) bulk: Bulk,
     pub(crate) drain: Drain,
     pub(crate) flights: Flights,
+    pub(crate) heard: Heard,
+    pub(crate) cursor: Cursor,
 }
 
 /// One account with its stack.
@@ -35,6 +40,11 @@ pub(crate) struct Route {
     pub(crate) total: Duration,
     /// The caller id of calls that name none.
     pub(crate) from: Option<E164>,
+    /// Where events of calls go that name no place of their own.
+    pub(crate) callback_base: Option<WebUrl>,
+    /// What callbacks are verified with; the signer's own cache.
+    pub(crate) signing_keys: Option<Arc<dyn KeyProvider>>,
+    pub(crate) observer: Arc<dyn Observer>,
 }
 
 impl Route {
@@ -44,14 +54,16 @@ impl Route {
         call: &NewCall,
         key: &IdempotencyKey,
     ) -> Result<Request<Bytes>, ProviderError> {
-        match (call.from, self.from) {
-            (None, Some(own)) => {
-                let mut call = call.clone();
-                call.from = Some(own);
-                self.provider.create(&call, key)
-            }
-            _ => self.provider.create(call, key),
+        let calls_back = call.callback.is_some() || self.callback_base.is_none();
+        if calls_back && (call.from.is_some() || self.from.is_none()) {
+            return self.provider.create(call, key);
         }
+        let mut call = call.clone();
+        call.from = call.from.or(self.from);
+        if let (None, Some(base)) = (&call.callback, &self.callback_base) {
+            call.callback = Some(keyed(base, key)?);
+        }
+        self.provider.create(&call, key)
     }
 
     /// Whether the account's breaker is open: others are asked first then.

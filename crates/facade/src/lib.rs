@@ -34,6 +34,7 @@
 
 mod account;
 mod builder;
+mod callback;
 mod check;
 mod client;
 mod detail;
@@ -47,7 +48,9 @@ mod journal;
 mod order;
 mod place;
 mod place_all;
+mod reconcile;
 mod stack;
+mod webhooks;
 
 pub use account::Account;
 pub use builder::ClientBuilder;
@@ -57,13 +60,15 @@ pub use error::{Error, ErrorKind};
 pub use journal::Journal;
 pub use order::{Order, Placed};
 pub use place_all::PlaceAll;
+pub use reconcile::{Finding, Reconciler, Report};
+pub use webhooks::{Accepted, Webhooks};
 
 pub use trunkline_core_types::{
-    AccountId, AttemptJournal, AuthKind, BillingUnit, BoxFuture, Call, CallId, CallRef, CallStatus, Class,
-    Clock, Currency, E164, Entropy, Fact, Idempotency, IdempotencyKey, InputError, KeyError, KeyErrorKind,
+    AccountId, AttemptJournal, AuthKind, BillingUnit, BoxFuture, Call, CallEvent, CallId, CallRef, CallState,
+    CallStatus, Class, Clock, Currency, E164, Entropy, EventId, Fact, Idempotency, IdempotencyKey, InputError, KeyError, KeyErrorKind,
     KeyProvider, KeySet, Lane, Money, NewCall, Observer, Profile, Provider, ProviderError, ProviderErrorKind,
     Rate, Scope, SeededEntropy, Sign, Speech, SpokenText, SystemClock, SystemEntropy, Tags, Timestamp,
-    WebUrl,
+    WebUrl, WebhookError, WebhookErrorKind,
 };
 pub use trunkline_transport::{
     BreakerSettings, BudgetSettings, Dial, RetrySettings, TransportSettings, Wire,

@@ -82,22 +82,28 @@ fn signer(
     if let Some(own) = &account.signer {
         return Ok(own.clone());
     }
-    let cached = |keys: &Arc<dyn KeyProvider>| {
-        let settings = CacheSettings::default()
-            .with_clock(shared.clock.clone())
-            .with_entropy(shared.entropy.clone())
-            .with_observer(observer.clone());
-        CachedKeys::new(keys.clone(), settings).map(Arc::new)
-    };
-    let keys = cached(&account.keys)?;
+    let keys = cached(&account.keys, shared, observer)?;
     let signers = match account.provider.profile().auth {
         AuthKind::Basic => Signers::new(BasicSigner::new(origin.clone(), keys)),
         _ => Signers::new(BearerSigner::new(origin.clone(), keys)),
     };
     Ok(Arc::new(match &account.signing_keys {
         None => signers,
-        Some(keys) => signers.with_body_signature(XSignatureSigner::new(origin.clone(), cached(keys)?)),
+        // Cached where the route is built: callbacks are verified from the same cache.
+        Some(keys) => signers.with_body_signature(XSignatureSigner::new(origin.clone(), keys.clone())),
     }))
+}
+
+pub(crate) fn cached(
+    keys: &Arc<dyn KeyProvider>,
+    shared: &Shared,
+    observer: &Arc<dyn Observer>,
+) -> Result<Arc<dyn KeyProvider>, InputError> {
+    let settings = CacheSettings::default()
+        .with_clock(shared.clock.clone())
+        .with_entropy(shared.entropy.clone())
+        .with_observer(observer.clone());
+    Ok(Arc::new(CachedKeys::new(keys.clone(), settings)?))
 }
 
 #[cfg(test)]

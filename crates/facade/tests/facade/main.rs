@@ -11,5 +11,7 @@ mod failover;
 #[cfg(feature = "reqwest")]
 mod leaf;
 mod peer;
+mod reconcile;
 mod simulated;
 mod virtual_time;
+mod webhooks;

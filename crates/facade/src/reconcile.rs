@@ -1,0 +1,328 @@
+//! What became of calls whose outcome is not known: asks the provider, never before it can know, and believes only proof.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::{StreamExt, stream};
+use tokio::sync::Mutex;
+use trunkline_core_types::{
+    Attempt, Call, Class, ClockExt, Fact, IdempotencyKey, Intent, JournalError, JournalErrorKind, Lookup,
+    Reply,
+};
+
+use crate::inner::{Inner, Route};
+use crate::{Client, Error};
+
+/// Calls asked about at once.
+const AT_ONCE: usize = 8;
+/// Calls listed from the journal at once.
+const PAGE: usize = 256;
+/// How long the journal may take to list a page.
+const LISTING: Duration = Duration::from_secs(5);
+/// The most calls of one run, and the most that the gauge counts.
+const MAX: usize = 10_000;
+
+/// Where the last run stopped; held while a run is under way, so that there is one at a time.
+pub(crate) type Cursor = Mutex<Option<IdempotencyKey>>;
+
+/// Settles calls whose outcome is not known, by asking their provider for them under their key. The caller drives it.
+///
+/// A call is asked about once its fence has passed (nothing of it can leave any more) and after that the provider's processing and
+/// listing delays: [`Profile::processing_delay`](crate::Profile::processing_delay), [`Profile::listing_delay`](crate::Profile::listing_delay).
+/// Found, it is settled as placed. A whole answer without it proves that it was not placed; then it is reported and stays open, unless
+/// [`Reconciler::free_proven_absent`] was chosen. Every other answer leaves it unknown. A reconciler dials nobody.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use futures_util::StreamExt;
+/// # async fn example(client: trunkline::Client) {
+/// let mut reports = std::pin::pin!(client.reconciler().every(Duration::from_secs(60), 1_000));
+/// while let Some(report) = reports.next().await {
+///     println!("{} placed, {} still unknown", report.placed, report.still_unknown);
+/// }
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Reconciler {
+    inner: Arc<Inner>,
+    frees: bool,
+}
+
+/// What one run found out about a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Finding {
+    /// It was placed, and is settled so: `place` under its key gives the old answer.
+    Placed,
+    /// It was not placed. Its key is free if that was asked for; else it stays open.
+    ProvenAbsent,
+    /// The provider cannot say, or said what proves nothing.
+    StillUnknown,
+    /// It could not be asked about, or the answer could not be noted.
+    Failed,
+}
+
+/// What one run did.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// Calls found and settled as placed.
+    pub placed: usize,
+    /// Calls proven not to have been placed.
+    pub proven_absent: usize,
+    /// Calls of which nothing could be proven.
+    pub still_unknown: usize,
+    /// Calls that could not be asked about, or whose answer could not be noted.
+    pub failed: usize,
+    /// Each call that was looked at, with what was found.
+    pub findings: Vec<(IdempotencyKey, Finding)>,
+    /// The last thing that failed; also why a run looked at nothing: the journal did not list, or another run is under way.
+    pub error: Option<Error>,
+}
+
+impl Client {
+    /// Finds out what became of calls whose outcome is not known. By default it frees no key.
+    pub fn reconciler(&self) -> Reconciler {
+        Reconciler { inner: self.0.clone(), frees: false }
+    }
+}
+
+impl Reconciler {
+    /// Frees the key of a call that is proven not to have been placed, so that `place` may dial it again. Default: it stays open and is
+    /// only reported. The risk is yours: the proof is the provider's word that it has no such call, and a provider that acts later than
+    /// its documented delays rings the person a second time. Let one process of a shared journal free keys.
+    #[must_use]
+    pub fn free_proven_absent(mut self) -> Self {
+        self.frees = true;
+        self
+    }
+
+    /// Looks at up to `limit` calls (at most 10,000) whose time has come, going on where the last run stopped and from the start once it
+    /// reached the end. Each is read through its account's stack, 8 at a time. Then counts what is open, for the metrics.
+    ///
+    /// One run at a time per client: a second one at once looks at nothing and says so. Dropping it stops it between two calls.
+    pub async fn run_once(&self, limit: usize) -> Report {
+        let mut report = Report::default();
+        let Ok(mut cursor) = self.inner.cursor.try_lock() else {
+            report.error = Some(Error::unsent("another reconcile of this client is under way"));
+            return report;
+        };
+        match self.due(&mut cursor, limit.min(MAX)).await {
+            Ok(due) => {
+                let mut looks = stream::iter(due)
+                    .map(|intent| async move {
+                        let looked = self.look(&intent).await;
+                        (intent.key.clone(), looked)
+                    })
+                    .buffer_unordered(AT_ONCE);
+                while let Some((key, looked)) = looks.next().await {
+                    report.note(key, looked);
+                }
+            }
+            Err(error) => report.error = Some(error),
+        }
+        self.count_open().await;
+        report
+    }
+
+    /// A run at once and one after each `interval`, for as long as the stream is polled. Never ends by itself.
+    pub fn every(&self, interval: Duration, limit: usize) -> impl Stream<Item = Report> + Send + use<> {
+        stream::unfold((self.clone(), true), move |(reconciler, first)| async move {
+            if !first {
+                let clock = &reconciler.inner.shared.clock;
+                clock.sleep_until(clock.now() + interval).await;
+            }
+            let report = reconciler.run_once(limit).await;
+            Some((report, (reconciler, false)))
+        })
+    }
+
+    /// The next calls whose time has come.
+    async fn due(
+        &self,
+        cursor: &mut Option<IdempotencyKey>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Intent>>, Error> {
+        let now = self.inner.shared.clock.wall();
+        let soonest = self.inner.routes.iter().map(delays).min().unwrap_or_default();
+        let Some(fenced_before) = now.checked_sub(soonest) else { return Ok(Vec::new()) };
+        let (mut due, mut midway) = (Vec::new(), cursor.is_some());
+        while due.len() < limit {
+            let page = self.page(fenced_before, cursor.as_ref(), PAGE).await?;
+            let last = page.len() < PAGE;
+            for intent in page {
+                if due.len() == limit {
+                    return Ok(due);
+                }
+                *cursor = Some(intent.key.clone());
+                if self.is_due(&intent, now) {
+                    due.push(intent);
+                }
+            }
+            if last {
+                *cursor = None;
+                if !due.is_empty() || !std::mem::take(&mut midway) {
+                    break;
+                }
+            }
+        }
+        Ok(due)
+    }
+
+    async fn page(
+        &self,
+        fenced_before: SystemTime,
+        after: Option<&IdempotencyKey>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Intent>>, Error> {
+        let shared = &self.inner.shared;
+        let until = shared.clock.now() + LISTING;
+        match shared.clock.bounded(until, shared.journal.open_calls(fenced_before, after, limit)).await {
+            Some(Ok(page)) => Ok(page),
+            Some(Err(error)) => {
+                Err(Error::unsent("the journal could not list its open calls").caused_by(error))
+            }
+            None => Err(Error::unsent("the journal did not list its open calls in time")),
+        }
+    }
+
+    /// Before this nothing that a provider says is proof: the call may still leave, be acted on, or be missing from a listing.
+    fn is_due(&self, intent: &Intent, now: SystemTime) -> bool {
+        let wait = self.route(intent).map_or(Duration::ZERO, delays);
+        intent.fence.checked_add(wait).is_some_and(|at| at < now)
+    }
+
+    fn route(&self, intent: &Intent) -> Option<&Route> {
+        self.inner.routes.iter().find(|route| route.account == intent.account)
+    }
+
+    async fn look(&self, intent: &Intent) -> Result<Finding, Error> {
+        let Some(route) = self.route(intent) else { return Ok(Finding::StillUnknown) };
+        let by = Lookup::Key(&intent.key);
+        let Ok(request) = route.provider.lookup(by) else { return Ok(Finding::StillUnknown) };
+        let reply = self.read(route, request).await?;
+        match route.provider.read_lookup(by, &reply) {
+            Err(error) => {
+                tracing::debug!(account = %route.account, %error, "a look-up that proves nothing");
+                Ok(Finding::StillUnknown)
+            }
+            Ok(calls) => match calls.first() {
+                Some(call) => self.placed(route, intent, call).await,
+                None => self.absent(route, intent),
+            },
+        }
+    }
+
+    async fn read(&self, route: &Route, request: http::Request<Bytes>) -> Result<Reply, Error> {
+        let attempt = Attempt::read(request, self.inner.single(route));
+        self.inner.raw(route, attempt).await.map(Reply::new)
+    }
+
+    async fn placed(&self, route: &Route, intent: &Intent, call: &Call) -> Result<Finding, Error> {
+        // The call's own reply is what `place` gives again; without it the call is placed all the same.
+        let reply = match route.provider.get(&call.id) {
+            Ok(request) => self.read(route, request).await.ok(),
+            Err(_) => None,
+        };
+        let readable = reply.filter(|reply| route.provider.read_call(reply).is_ok());
+        let record = readable.map(|reply| reply.to_record(&route.account));
+        if call.status.is_final() {
+            release(route, intent);
+        }
+        self.settle(route, intent, Class::Accepted, record, Finding::Placed)
+    }
+
+    fn absent(&self, route: &Route, intent: &Intent) -> Result<Finding, Error> {
+        if !self.frees {
+            return Ok(Finding::ProvenAbsent);
+        }
+        let found = self.settle(route, intent, Class::Unsent, None, Finding::ProvenAbsent)?;
+        if found == Finding::ProvenAbsent {
+            release(route, intent);
+        }
+        Ok(found)
+    }
+
+    fn settle(
+        &self,
+        route: &Route,
+        intent: &Intent,
+        class: Class,
+        record: Option<Bytes>,
+        finding: Finding,
+    ) -> Result<Finding, Error> {
+        match self.inner.shared.journal.settle(&intent.key, class, record) {
+            Ok(()) => Ok(finding),
+            // Somebody else settled it meanwhile, for example a callback: what stands there stays.
+            Err(error) if error.kind() == JournalErrorKind::State => Ok(Finding::StillUnknown),
+            Err(error) => {
+                route.observer.saw(Fact::JournalFailed { step: "settle" });
+                Err(unnoted(error))
+            }
+        }
+    }
+
+    /// Tells each account's observer how many of its calls are open past their fence, and since when the oldest.
+    async fn count_open(&self) {
+        let now = self.inner.shared.clock.wall();
+        let (mut open, mut after): (Vec<Arc<Intent>>, Option<IdempotencyKey>) = (Vec::new(), None);
+        while open.len() < MAX {
+            let Ok(page) = self.page(now, after.as_ref(), PAGE).await else { return };
+            let last = page.len() < PAGE;
+            after = page.last().map(|intent| intent.key.clone());
+            open.extend(page);
+            if last {
+                break;
+            }
+        }
+        for route in &self.inner.routes {
+            let own = open.iter().filter(|intent| intent.account == route.account);
+            let (mut count, mut oldest) = (0, Duration::ZERO);
+            for intent in own {
+                count += 1;
+                oldest = oldest.max(now.duration_since(intent.fence).unwrap_or_default());
+            }
+            route.observer.saw(Fact::OpenCalls { count, oldest });
+        }
+    }
+}
+
+fn delays(route: &Route) -> Duration {
+    let profile = route.provider.profile();
+    profile.processing_delay.saturating_add(profile.listing_delay)
+}
+
+fn release(route: &Route, intent: &Intent) {
+    if let Some((leases, _)) = &route.leases {
+        leases.release(intent.key.as_str());
+    }
+}
+
+fn unnoted(error: JournalError) -> Error {
+    Error::unsent("the journal could not note what became of a call; it stays open").caused_by(error)
+}
+
+impl Report {
+    fn note(&mut self, key: IdempotencyKey, looked: Result<Finding, Error>) {
+        let finding = looked.unwrap_or_else(|error| {
+            self.error = Some(error.with_key(&key));
+            Finding::Failed
+        });
+        *match finding {
+            Finding::Placed => &mut self.placed,
+            Finding::ProvenAbsent => &mut self.proven_absent,
+            Finding::StillUnknown => &mut self.still_unknown,
+            Finding::Failed => &mut self.failed,
+        } += 1;
+        self.findings.push((key, finding));
+    }
+}
+
+impl fmt::Debug for Reconciler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reconciler").field("frees", &self.frees).finish_non_exhaustive()
+    }
+}
