@@ -15,15 +15,17 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let clock = Arc::new(SystemClock::new());
-//! let origin = "https://voice.example.com".parse()?;
+//! let origin = "https://pay.example.com".parse()?;
 //! let client = HttpClient::new(origin, TransportSettings::default(), Arc::new(StatusOnly::default()), clock.clone())?;
 //!
-//! let request = Request::get("https://voice.example.com/v1/calls/call_1").body(Bytes::new())?;
+//! let request = Request::get("https://pay.example.com/payments/17").body(Bytes::new())?;
 //! let outcome = client.send(Attempt::read(request, Deadline::At(clock.now() + Duration::from_secs(30)))).await;
 //! println!("{}: {:?}", outcome.class, outcome.status());
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Features (none by default): `reqwest` (a leaf over a reqwest client), `tower` (a tower service as the leaf, a stack as a tower service).
 
 mod address;
 mod breaker;
@@ -64,3 +66,7 @@ pub use tls::ClientCertificate;
 #[cfg(feature = "tower")]
 pub use tower_adapter::{ServiceFor, TowerService};
 pub use wire::{Dial, Wire};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
