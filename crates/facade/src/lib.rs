@@ -30,7 +30,8 @@
 //! One function builds the stack of an account, outermost first: call metrics, retry, limiter, breaker, signer, journal, attempt metrics,
 //! HTTP client with its timeout. The facade is the only place where the layers meet; it re-implements none of them.
 //!
-//! Features (none by default): `vault` (keys from HashiCorp Vault), `exporter` (Prometheus), `batch` (files of calls), `full` (all).
+//! Features (none by default): `vault` (keys from HashiCorp Vault), `exporter` (Prometheus), `batch` (files of calls),
+//! `sqlite` (durable journal), `full` (all).
 
 mod account;
 mod builder;
@@ -69,6 +70,12 @@ pub use trunkline_core_types::{
     KeyProvider, KeySet, Lane, Money, NewCall, Observer, Profile, Provider, ProviderError, ProviderErrorKind,
     Rate, Scope, SeededEntropy, Sign, Speech, SpokenText, SystemClock, SystemEntropy, Tags, Timestamp,
     WebUrl, WebhookError, WebhookErrorKind,
+};
+#[cfg(feature = "sqlite")]
+pub use trunkline_core_types::{JournalError, JournalErrorKind};
+#[cfg(feature = "sqlite")]
+pub use trunkline_journal::{
+    JournalOpenError, JournalOpenErrorKind, JournalStatus, JournalView, SqliteJournal, SqliteSettings,
 };
 pub use trunkline_transport::{
     BreakerSettings, BudgetSettings, Dial, RetrySettings, TransportSettings, Wire,

@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use trunkline_core_types::{AttemptJournal, CallRef, Class, IdempotencyKey, Lane};
+use trunkline_core_types::{AttemptJournal, CallRef, Class, IdempotencyKey, Lane, Scope};
 
 use super::{Batch, Entry, Tally};
 use crate::{Client, Error, ErrorKind, Order, PlaceAll, Placed};
 
 /// How a batch is placed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BatchSettings {
     /// The line in which its calls wait. Default: bulk.
@@ -27,6 +27,15 @@ pub struct BatchSettings {
     /// may have been placed and only its answer lost. It goes out under its old key, so a provider that honours keys replays the
     /// answer as long as it remembers the key, and rings once more after that. Default: false.
     pub redial_unknown: bool,
+    /// Takes no more rows after so many in a row that could not be sent or that the account was refused: the key is wrong, the money
+    /// gone, the journal's disk full. 0: never. Default: 100.
+    pub give_up_after: u32,
+}
+
+impl Default for BatchSettings {
+    fn default() -> Self {
+        Self { lane: None, timeout: None, limit: None, redial_unknown: false, give_up_after: 100 }
+    }
 }
 
 /// What came of a row.
@@ -163,6 +172,11 @@ impl BatchRun {
         lock(&self.desk).stopped = true;
     }
 
+    /// Whether it took no more rows because too many in a row failed for a reason that is not theirs.
+    pub fn gave_up(&self) -> bool {
+        lock(&self.desk).gave_up
+    }
+
     /// How many bytes of the file were read.
     pub fn position(&self) -> u64 {
         lock(&self.desk).batch.position()
@@ -196,6 +210,7 @@ impl BatchRun {
             desk.again.push_back((flying.line, order));
             return None;
         }
+        desk.count_failures(&result);
         if untouched && let Some(left) = &mut desk.left {
             *left += 1;
         }
@@ -251,6 +266,9 @@ struct Desk {
     aside: Option<Result<RowResult, Error>>,
     over: bool,
     stopped: bool,
+    /// Failures in a row that are not the row's.
+    failed: u32,
+    gave_up: bool,
 }
 
 struct Flying {
@@ -263,7 +281,18 @@ impl Desk {
     fn new(batch: Batch, settings: BatchSettings) -> Self {
         let left = settings.limit;
         let (flying, again) = (HashMap::new(), VecDeque::new());
-        Self { batch, settings, left, flying, again, aside: None, over: false, stopped: false }
+        let (over, stopped, failed, gave_up) = (false, false, 0, false);
+        Self { batch, settings, left, flying, again, aside: None, over, stopped, failed, gave_up }
+    }
+
+    fn count_failures(&mut self, result: &Result<Placed, Error>) {
+        let failed = result.as_ref().is_err_and(|error| {
+            matches!(error.class(), Class::Rejected(Scope::Account)) || error.kind() == ErrorKind::Unsent
+        });
+        self.failed = if failed { self.failed + 1 } else { 0 };
+        if !self.stopped && self.settings.give_up_after > 0 && self.failed >= self.settings.give_up_after {
+            (self.stopped, self.gave_up) = (true, true);
+        }
     }
 
     /// The next call. Pending means: ask again after a result.

@@ -210,3 +210,22 @@ async fn many_rows_share_one_key_and_one_call() {
     let (counted, _) = end(client(&sim, &journal).place_batch(batch(&text), BatchSettings::default())).await;
     assert_eq!(counted, counts(&[(RowClass::Placed, 1), (RowClass::Duplicate, 499)]));
 }
+
+#[tokio::test]
+async fn a_batch_whose_account_is_refused_gives_up() {
+    let sim = Simulator::start().await.unwrap();
+    let client = client(&sim, &Journal::in_memory());
+    sim.revoke(sim.api_key());
+    let mut settings = BatchSettings::default();
+    settings.give_up_after = 10;
+    let mut run = client.place_batch(batch(&file(2000)), settings);
+    while run.next().await.is_some() {}
+    let rejected = run.tally().count(RowClass::Rejected);
+    assert!(
+        run.gave_up()
+            && (10..100).contains(&rejected)
+            && rejected + run.tally().count(RowClass::Unsent) == run.tally().total(),
+        "{:?}",
+        run.tally()
+    );
+}
