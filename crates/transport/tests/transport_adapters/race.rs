@@ -129,17 +129,17 @@ fn run(drops: usize, make: fn(&str, TransportSettings) -> Arc<dyn HttpService>) 
     let with = |class| verdicts.iter().filter(move |(_, seen)| *seen == class);
     let acted_on = |class| with(class).filter(|(number, _)| acted.contains(*number)).count();
     let count = |class| with(class).count();
-    println!(
+    let seen = format!(
         "unsent {}, ambiguous {} ({} acted on), accepted {}",
         count(Class::Unsent),
         count(Class::Ambiguous),
         acted_on(Class::Ambiguous),
         count(Class::Accepted)
     );
-    assert_eq!(acted_on(Class::Unsent), 0, "called unsent and acted on");
-    assert_eq!(acted_on(Class::Accepted), count(Class::Accepted));
-    assert!(count(Class::Unsent) + count(Class::Ambiguous) >= drops);
-    assert!(count(Class::Unsent) > 100 && count(Class::Ambiguous) > 100);
+    assert_eq!(acted_on(Class::Unsent), 0, "called unsent and acted on; {seen}");
+    assert_eq!(acted_on(Class::Accepted), count(Class::Accepted), "{seen}");
+    assert!(count(Class::Unsent) + count(Class::Ambiguous) >= drops, "{seen}");
+    assert!(count(Class::Unsent) > 100 && count(Class::Ambiguous) > 100, "{seen}");
 }
 
 #[test]
