@@ -177,7 +177,7 @@ impl ClientBuilder {
         let leases = account.live_calls.map(|cap| -> (Arc<dyn Leases>, Duration) {
             (Arc::new(LocalLeases::new(cap.max, shared.clock.clone())), cap.ttl)
         });
-        let (stack, _breaker) = stack(account, shared, pacer.clone(), observer.clone())?;
+        let (stack, breaker) = stack(account, shared, pacer.clone(), observer.clone())?;
         Ok(Route {
             account: account.id.clone(),
             provider: account.provider.clone(),
@@ -186,6 +186,7 @@ impl ClientBuilder {
             leases,
             total: account.transport.total_timeout,
             from: account.from,
+            breaker,
             callback_base: account.callback_base.clone(),
             signing_keys,
             observer,

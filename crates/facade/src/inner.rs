@@ -6,10 +6,11 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use trunkline_core_types::{
-    AccountId, Attempt, Call, Class, ClockExt, Deadline, E164, HttpService, IdempotencyKey, KeyProvider,
-    Leases, NewCall, Observer, Operation, Outcome, Provider, ProviderError, WebUrl,
+    AccountId, Attempt, BreakerState, Call, Class, ClockExt, Deadline, E164, HttpService, IdempotencyKey,
+    KeyProvider, Leases, NewCall, Observer, Operation, Outcome, Provider, ProviderError, WebUrl,
 };
 use trunkline_ratelimit::LocalPacer;
+use trunkline_transport::BreakerHandle;
 
 use crate::callback::keyed;
 use crate::drain::Drain;
@@ -38,6 +39,7 @@ pub(crate) struct Route {
     pub(crate) pacer: Arc<LocalPacer>,
     pub(crate) leases: Option<(Arc<dyn Leases>, Duration)>,
     pub(crate) total: Duration,
+    pub(crate) breaker: BreakerHandle,
     /// The caller id of calls that name none.
     pub(crate) from: Option<E164>,
     /// Where events of calls go that name no place of their own.
@@ -68,7 +70,7 @@ impl Route {
 
     /// Whether the account's breaker is open: others are asked first then.
     pub(crate) fn is_cut_off(&self) -> bool {
-        false
+        self.breaker.state() == BreakerState::Open
     }
 }
 

@@ -124,3 +124,22 @@ async fn a_call_dropped_at_the_second_account_stays_open() {
     assert_eq!(client.place(keyed("k")).await.unwrap_err().kind(), ErrorKind::Ambiguous);
     assert_eq!((first.count(), second.count()), (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_cut_off_is_asked_last() {
+    let (first, second) = (Peer::unreachable(), Peer::new([]));
+    let client = two(&first, &second);
+    // Enough failed connections within the breaker's window: three for each call.
+    for n in 0..7 {
+        let placed = client.place(keyed(&format!("before-{n}"))).await.unwrap();
+        assert_eq!(placed.reference.unwrap().account.as_str(), "backup");
+    }
+    let clock = VirtualClock::new();
+    let started = clock.now();
+    let placed = client.place(keyed("after")).await.unwrap();
+    assert_eq!((placed.tries, placed.reference.unwrap().account.as_str()), (1, "backup"));
+    assert!(
+        clock.now() - started < Duration::from_secs(1),
+        "no pause for an account that is known to be out"
+    );
+}
