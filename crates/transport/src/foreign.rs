@@ -42,7 +42,7 @@ pub(crate) struct Foreign {
     host: HeaderValue,
     settings: TransportSettings,
     judge: Arc<dyn Judge>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     /// Whether the client is known to ask for the body before it writes the head, as HTTP/1.1 clients do.
     body_first: bool,
 }
@@ -60,10 +60,6 @@ impl Foreign {
             InputError::new("base_url", "the host cannot be written in a header; use its ASCII form")
         })?;
         Ok(Self { origin, host, settings, judge, clock, body_first })
-    }
-
-    pub(crate) fn clock(&self) -> &dyn Clock {
-        &*self.clock
     }
 
     /// Hands the request over with `call` and tells what came of it.

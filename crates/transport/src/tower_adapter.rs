@@ -95,7 +95,7 @@ impl<S> TowerService<S> {
     {
         let mut service = self.service.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let ready = poll_fn(|cx| service.poll_ready(cx).map_err(|error| Cause(error.into())));
-        match self.foreign.clock().bounded(attempt.deadline().ends_by(), ready).await {
+        match self.foreign.clock.bounded(attempt.deadline().ends_by(), ready).await {
             Some(Ok(())) => {}
             Some(Err(error)) => {
                 let message = "the tower service is not ready and will not be; nothing was sent";
