@@ -31,7 +31,7 @@
 //! HTTP client with its timeout. The facade is the only place where the layers meet; it re-implements none of them.
 //!
 //! Features (none by default): `vault` (keys from HashiCorp Vault), `exporter` (Prometheus), `batch` (files of calls),
-//! `sqlite` (durable journal), `full` (all).
+//! `sqlite` (durable journal), `reqwest` and `tower` (an account over a client of yours), `full` (all).
 
 mod account;
 mod builder;
