@@ -66,10 +66,10 @@ pub use webhooks::{Accepted, Webhooks};
 
 pub use trunkline_core_types::{
     AccountId, AttemptJournal, AuthKind, BillingUnit, BoxFuture, Call, CallEvent, CallId, CallRef, CallState,
-    CallStatus, Class, Clock, Currency, E164, Entropy, EventId, Fact, Idempotency, IdempotencyKey, InputError, KeyError, KeyErrorKind,
-    KeyProvider, KeySet, Lane, Money, NewCall, Observer, Profile, Provider, ProviderError, ProviderErrorKind,
-    Rate, Scope, SeededEntropy, Sign, Speech, SpokenText, SystemClock, SystemEntropy, Tags, Timestamp,
-    WebUrl, WebhookError, WebhookErrorKind,
+    CallStatus, Class, Clock, Currency, E164, Entropy, EventId, Fact, Idempotency, IdempotencyKey,
+    InputError, KeyError, KeyErrorKind, KeyProvider, KeySet, Lane, Money, NewCall, Observer, Profile,
+    Provider, ProviderError, ProviderErrorKind, Rate, Scope, SeededEntropy, Sign, Speech, SpokenText,
+    SystemClock, SystemEntropy, Tags, Timestamp, WebUrl, WebhookError, WebhookErrorKind,
 };
 #[cfg(feature = "sqlite")]
 pub use trunkline_core_types::{JournalError, JournalErrorKind};

@@ -29,7 +29,7 @@ impl Journaled {
     }
 
     async fn noted(&self, attempt: Attempt, intent: Arc<Intent>) -> Outcome {
-        let number = attempt.number();
+        let (number, intent) = (attempt.number(), self.fenced(&attempt, intent));
         // Armed before the note: a begin that is dropped or runs out of time may have been kept.
         let mut note =
             Note { layer: self, intent, number, evidence: attempt.evidence().clone(), ended: false };
@@ -43,6 +43,16 @@ impl Journaled {
         let reply = kept(&outcome, &note.intent.account);
         note.end(outcome.class, reply);
         outcome
+    }
+
+    /// With the fence of the attempt: the call was claimed under that of its whole wait, which in bulk may be a day.
+    fn fenced(&self, attempt: &Attempt, intent: Arc<Intent>) -> Arc<Intent> {
+        let left = attempt.deadline().ends_by().saturating_duration_since(self.clock.now());
+        let fence = self.clock.wall() + left;
+        if fence >= intent.fence {
+            return intent;
+        }
+        Arc::new(Intent { fence, ..Intent::clone(&intent) })
     }
 }
 

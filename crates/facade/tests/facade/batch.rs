@@ -9,7 +9,8 @@ use futures_util::StreamExt;
 use trunkline::batch::{Batch, BatchRun, BatchSettings, Columns, ResultsWriter, RowClass, RowResult};
 use trunkline::keys::StaticKeys;
 use trunkline::providers::ClaudeVoice;
-use trunkline::{Account, Client, Journal, RetrySettings};
+use trunkline::{Account, AttemptJournal, Client, Clock, Journal, RetrySettings, SystemClock};
+use trunkline_journal::MemoryJournal;
 use trunkline_simulator::{Fault, Simulator, SimulatorBuilder};
 
 fn file(rows: u32) -> String {
@@ -228,4 +229,17 @@ async fn a_batch_whose_account_is_refused_gives_up() {
         "{:?}",
         run.tally()
     );
+}
+
+#[tokio::test]
+async fn an_unknown_row_can_be_asked_about_soon() {
+    let sim = Simulator::start().await.unwrap();
+    let store = Arc::new(MemoryJournal::new(Arc::new(SystemClock::new())));
+    sim.fault_next(Fault::ResetBeforeActing);
+    let mut settings = BatchSettings::default();
+    settings.timeout = Some(Duration::from_secs(7));
+    end(client(&sim, &Journal::custom(store.clone())).place_batch(batch(&file(1)), settings)).await;
+    // The call might have waited a day for its permit; once it has it, its own time is what counts.
+    let soon = SystemClock::new().wall() + Duration::from_secs(8);
+    assert_eq!(store.open_calls(soon, None, 10).await.unwrap().len(), 1);
 }
