@@ -130,8 +130,8 @@ async fn with_too_few_tokens_no_repeat_is_made_and_nothing_is_paid() {
 #[tokio::test(start_paused = true)]
 async fn the_calls_of_an_account_share_one_budget() {
     let budget = budget(14);
-    let one = aws(&Below::new([broken(), broken()]), &budget).send(read()).await;
-    let other = aws(&Below::new([broken(), broken()]), &budget).send(read()).await;
+    let one = aws(&Below::new([broken(), broken(), placed()]), &budget).send(read()).await;
+    let other = aws(&Below::new([broken(), broken(), placed()]), &budget).send(read()).await;
     assert_eq!((one.tries, other.tries, budget.left()), (2, 1, 0));
 }
 
