@@ -201,10 +201,13 @@ fn then<T>(state: &mut State, then: Then, end: T, cx: &mut Context<'_>) -> Poll<
 impl Wire for ScriptedWire {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let state = &mut *self.0.lock().unwrap();
-        if state.sent == 0 && !state.may_answer() {
+        // Who has left answers nothing, whatever still comes.
+        let left = state.script.idle_then != Then::Hang;
+        if state.sent == 0 && (left || !state.may_answer()) {
             if state.script.idle_looks > 0 {
                 state.script.idle_looks -= 1;
-                return then(state, Then::Hang, 0, cx);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             let says = std::mem::take(&mut state.script.idle_says);
             if !says.is_empty() {

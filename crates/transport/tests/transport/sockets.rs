@@ -1,7 +1,9 @@
 //! Real peers, over TCP and TLS, that follow the same scripts as the peer in memory; the client's side of the wire can be held.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -11,7 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use trunkline_core_types::{AttemptError, BoxFuture, Clock, ClockExt, Origin, StatusOnly, SystemClock};
+use trunkline_core_types::{AttemptError, BoxFuture, Clock, Origin, StatusOnly, SystemClock};
 use trunkline_transport::{Dial, HttpClient, TcpDial, TransportSettings, Wire};
 
 use crate::scripted::{Script, Then, head_of, is_whole};
@@ -22,6 +24,7 @@ use crate::tls::Authority;
 pub(crate) struct Gate {
     held: Mutex<Held>,
     full: Notify,
+    quit: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +58,11 @@ impl Gate {
     /// Bytes that left since the gate was last held.
     pub(crate) fn passed(&self) -> usize {
         self.held().passed
+    }
+
+    /// The peer does with the connection that waits what its script says of idle ones.
+    pub(crate) fn quit(&self) {
+        self.quit.notify_one();
     }
 
     /// Something wants to leave and may not.
@@ -134,7 +142,7 @@ pub(crate) enum End {
 }
 
 /// What the peer saw.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Book {
     pub(crate) connections: usize,
     pub(crate) requests: usize,
@@ -186,12 +194,13 @@ impl Sockets {
     /// A new page of the book, and what the peer does from its next request on.
     pub(crate) fn rescript(&self, script: Script) {
         self.gate.open();
-        *self.book() = Book::default();
+        *self.book.lock().unwrap() = Book::default();
         *self.script.lock().unwrap() = script;
     }
 
-    pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap()
+    /// What the peer saw so far.
+    pub(crate) fn book(&self) -> Book {
+        self.book.lock().unwrap().clone()
     }
 }
 
@@ -265,6 +274,14 @@ impl Stream for TlsStream<TcpStream> {
     }
 }
 
+/// Why a peer that waits for a request goes on.
+enum Woken {
+    Request,
+    Full,
+    Quit,
+    Ended(End),
+}
+
 struct Serving {
     io: Box<dyn Stream>,
     script: Scripted,
@@ -281,13 +298,17 @@ impl Serving {
     async fn run(mut self) -> End {
         loop {
             let script = self.script();
-            let request = match self.request(&script).await {
-                Ok(whole) => whole,
-                Err(end) => return end,
-            };
-            if !request {
-                // What wants to leave the client may not: its script says what the peer does meanwhile.
-                return self.end(script.write_then).await;
+            match self.request(&script).await {
+                Woken::Request => {}
+                // What wants to leave the client may not: the script says what the peer does meanwhile.
+                Woken::Full => return self.end(script.write_then).await,
+                Woken::Quit => {
+                    let script = self.script();
+                    let _ = self.io.write_all(script.idle_says.as_bytes()).await;
+                    let _ = self.io.flush().await;
+                    return self.end(script.idle_then).await;
+                }
+                Woken::Ended(end) => return end,
             }
             let script = self.script();
             if self.io.write_all(&script.reply).await.is_err() || self.io.flush().await.is_err() {
@@ -299,9 +320,8 @@ impl Serving {
         }
     }
 
-    /// True once a request is there that may be answered, false if the gate holds it back.
-    async fn request(&mut self, script: &Script) -> Result<bool, End> {
-        let clock = SystemClock::new();
+    /// Until a request is there that may be answered, or something else is to be done.
+    async fn request(&mut self, script: &Script) -> Woken {
         loop {
             let may_answer = match script.early {
                 true => head_of(&self.buffer).is_some(),
@@ -310,27 +330,35 @@ impl Serving {
             if may_answer {
                 self.book.lock().unwrap().requests += usize::from(is_whole(&self.buffer));
                 self.buffer.clear();
-                return Ok(true);
+                return Woken::Request;
             }
-            let far = clock.now() + Duration::from_secs(20);
-            let mut full = std::pin::pin!(self.gate.full());
-            let (io, buffer) = (&mut self.io, &mut self.buffer);
-            let mut read = std::pin::pin!(io.read_buf(buffer));
-            let either = std::future::poll_fn(|cx| {
-                if let Poll::Ready(read) = read.as_mut().poll(cx) {
-                    return Poll::Ready(Some(read));
-                }
-                full.as_mut().poll(cx).map(|()| None)
-            });
-            match clock.bounded(far, either).await {
+            match self.read().await {
                 // Who answers early waits for the head, which is on its way.
-                Some(None) if script.early => {}
-                Some(None) => return Ok(false),
-                Some(Some(Ok(0))) => return Err(End::Fin),
-                Some(Some(Ok(count))) => self.book.lock().unwrap().bytes += count,
-                Some(Some(Err(_))) | None => return Err(End::Reset),
+                Err(Woken::Full) if script.early => {}
+                Err(woken) => return woken,
+                Ok(count) => self.book.lock().unwrap().bytes += count,
             }
         }
+    }
+
+    async fn read(&mut self) -> Result<usize, Woken> {
+        let mut full = pin!(self.gate.full());
+        let mut quit = pin!(self.gate.quit.notified());
+        let mut read = pin!(self.io.read_buf(&mut self.buffer));
+        poll_fn(|cx| {
+            if let Poll::Ready(read) = read.as_mut().poll(cx) {
+                return Poll::Ready(match read {
+                    Ok(0) => Err(Woken::Ended(End::Fin)),
+                    Ok(count) => Ok(count),
+                    Err(_) => Err(Woken::Ended(End::Reset)),
+                });
+            }
+            if full.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(Woken::Full));
+            }
+            quit.as_mut().poll(cx).map(|()| Err(Woken::Quit))
+        })
+        .await
     }
 
     async fn end(mut self, then: Then) -> End {
