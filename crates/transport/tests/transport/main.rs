@@ -17,4 +17,5 @@ mod rows;
 mod scripted;
 mod setup;
 mod sockets;
+mod stale;
 mod tls;
