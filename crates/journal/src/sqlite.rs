@@ -90,11 +90,21 @@ impl SqliteJournal {
         JournalView::open(path.as_ref())
     }
 
-    /// Counts of what is committed, and what is not.
+    /// Waits until everything noted before is in the file, or could not be written.
+    ///
+    /// # Errors
+    /// [`JournalError`] if the journal is closed or the file cannot be read.
+    pub async fn flush(&self) -> Result<(), JournalError> {
+        self.open_calls(SystemTime::UNIX_EPOCH, None, 0).await.map(drop)
+    }
+
+    /// Counts of what was noted before. Also of a closed journal.
     ///
     /// # Errors
     /// [`JournalError`] if the file cannot be read.
     pub async fn status(&self) -> Result<JournalStatus, JournalError> {
+        // A closed journal has written what it could.
+        let _ = self.flush().await;
         let mut status = self.look("status", JournalView::status).await?;
         let state = self.shared.lock();
         (status.unwritten, status.refused_proofs) = (state.table.stuck() as u64, state.refused);

@@ -150,7 +150,7 @@ impl Entry {
     /// Nobody in this process can come back to it, so the file alone may hold it.
     fn may_go(&self) -> bool {
         let held = matches!(&self.life, Life::Held(open) if !open.is_left());
-        !self.dirty && !held && !(self.ours && self.open().in_flight())
+        !(self.dirty || held || self.ours && self.open().in_flight())
     }
 }
 

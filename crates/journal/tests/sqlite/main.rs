@@ -3,4 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod conforms;
+mod drops;
+mod files;
+mod full;
+mod kill;
+mod looks;
+mod retention;
 mod support;

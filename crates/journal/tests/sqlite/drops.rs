@@ -1,0 +1,253 @@
+//! Futures that are dropped, steps that come together, keys that left the memory.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use futures_util::future::join_all;
+use proptest::prelude::*;
+use trunkline_core_types::{AttemptJournal, Claim, Class, JournalErrorKind, Scope, SystemClock};
+use trunkline_journal::MemoryJournal;
+
+use crate::support::{Folder, at, intent, place};
+
+fn polled<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Keeps the writer from committing, as an operator's transaction does.
+fn stopped(folder: &Folder) -> rusqlite::Connection {
+    let conn = rusqlite::Connection::open(folder.file()).unwrap();
+    conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+    conn
+}
+
+/// Commits in the log since its start.
+fn commits(folder: &Folder) -> usize {
+    let mut log = folder.file().into_os_string();
+    log.push("-wal");
+    let log = std::fs::read(log).unwrap();
+    let frames = log.get(32..).unwrap_or_default().chunks_exact(24 + 4096);
+    // A commit's last frame tells the size of the file after it.
+    frames.filter(|frame| frame[4..8] != [0; 4]).count()
+}
+
+#[tokio::test]
+async fn a_claim_dropped_before_its_commit_frees_the_key() {
+    let folder = Folder::new();
+    let journal = folder.open();
+    let held = stopped(&folder);
+    let (busy, call) = (intent("busy"), intent("dropped"));
+    let mut first = Box::pin(journal.claim(&busy));
+    assert!(polled(first.as_mut()).is_pending());
+    let mut dropped = Box::pin(journal.claim(&call));
+    assert!(polled(dropped.as_mut()).is_pending());
+    drop(dropped);
+    held.execute_batch("COMMIT").unwrap();
+    assert_eq!(first.await.unwrap(), Claim::Go { number: 1 });
+    assert_eq!(journal.claim(&call).await.unwrap(), Claim::Go { number: 1 });
+}
+
+#[tokio::test]
+async fn a_claim_dropped_after_its_commit_frees_the_key() {
+    let folder = Folder::new();
+    let journal = folder.open();
+    let call = intent("dropped");
+    for _ in 0..10 {
+        let mut unseen = Box::pin(journal.claim(&call));
+        assert!(polled(unseen.as_mut()).is_pending());
+        journal.flush().await.unwrap();
+        drop(unseen);
+    }
+    assert_eq!(journal.claim(&call).await.unwrap(), Claim::Go { number: 1 });
+    assert_eq!(journal.claim(&call).await.unwrap(), Claim::Open);
+}
+
+#[tokio::test]
+async fn a_begin_that_nobody_saw_did_not_go_out() {
+    let folder = Folder::new();
+    let journal = folder.open();
+    for (i, wait) in [true, false].into_iter().enumerate() {
+        let call = intent(&format!("dropped-{i}"));
+        assert_eq!(journal.claim(&call).await.unwrap(), Claim::Go { number: 1 });
+        let mut unseen = Box::pin(journal.begin(&call, 1));
+        assert!(polled(unseen.as_mut()).is_pending());
+        if wait {
+            journal.flush().await.unwrap();
+        }
+        drop(unseen);
+        journal.flush().await.unwrap();
+        // Not in flight any more, and the key is still the claimer's.
+        assert_eq!(journal.claim(&call).await.unwrap(), Claim::Open);
+        journal.begin(&call, 2).await.unwrap();
+        journal.end(&call.key, 2, Class::Unsent, None).unwrap();
+        journal.settle(&call.key, Class::Unsent, None).unwrap();
+        assert_eq!(journal.claim(&call).await.unwrap(), Claim::Go { number: 3 });
+    }
+}
+
+#[tokio::test]
+async fn what_comes_together_is_one_commit() {
+    let folder = Folder::new();
+    let journal = folder.open();
+    let held = stopped(&folder);
+    let intents: Vec<_> = (0..64).map(|i| intent(&format!("together-{i}"))).collect();
+    let (busy, before) = (intent("busy"), commits(&folder));
+    let mut first = Box::pin(journal.claim(&busy));
+    assert!(polled(first.as_mut()).is_pending());
+    let mut claims: Vec<_> = intents.iter().map(|intent| Box::pin(journal.claim(intent))).collect();
+    assert!(claims.iter_mut().all(|claim| polled(claim.as_mut()).is_pending()));
+    held.execute_batch("COMMIT").unwrap();
+    assert_eq!(first.await.unwrap(), Claim::Go { number: 1 });
+    for claim in join_all(claims).await {
+        assert_eq!(claim.unwrap(), Claim::Go { number: 1 });
+    }
+    // The first may have gone alone, and the sweep at the start finds nothing.
+    assert!(commits(&folder) - before <= 2, "{} commits", commits(&folder) - before);
+
+    let begins: Vec<_> = intents.iter().map(|intent| journal.begin(intent, 1)).collect();
+    assert!(join_all(begins).await.into_iter().all(|begun| begun.is_ok()));
+}
+
+#[tokio::test]
+async fn more_steps_than_the_queue_holds_wait_their_turn() {
+    let folder = Folder::new();
+    let journal = folder.open();
+    let held = stopped(&folder);
+    let intents: Vec<_> = (0..1_500).map(|i| intent(&format!("many-{i}"))).collect();
+    let mut claims: Vec<_> = intents.iter().map(|intent| Box::pin(journal.claim(intent))).collect();
+    assert!(claims.iter_mut().all(|claim| polled(claim.as_mut()).is_pending()));
+    // An end needs no place in the queue.
+    assert_eq!(
+        journal.end(&intents[0].key, 1, Class::Unsent, None).unwrap_err().kind(),
+        JournalErrorKind::State
+    );
+    held.execute_batch("COMMIT").unwrap();
+    for claim in join_all(claims).await {
+        assert_eq!(claim.unwrap(), Claim::Go { number: 1 });
+    }
+}
+
+#[tokio::test]
+async fn keys_that_left_the_memory_answer_as_before() {
+    let folder = Folder::new();
+    let journal = folder.open();
+    place(&journal, "placed", Class::Accepted).await;
+    place(&journal, "unknown", Class::Ambiguous).await;
+    place(&journal, "unsent", Class::Unsent).await;
+    let others: Vec<_> = (0..3_000).map(|i| format!("other-{i}")).collect();
+    for some in others.chunks(500) {
+        join_all(some.iter().map(|key| place(&journal, key, Class::Accepted))).await;
+    }
+    journal.flush().await.unwrap();
+    let debug = format!("{journal:?}");
+    let in_memory: usize = debug.split([' ', ',']).find_map(|word| word.parse().ok()).unwrap();
+    assert!(in_memory <= 1_024, "{debug}");
+
+    journal.settle(&intent("placed").key, Class::Rejected(Scope::Call), None).unwrap();
+    journal.settle(&intent("nobody").key, Class::Accepted, None).unwrap();
+    let reply = Some("reply to +14155550123".into());
+    assert_eq!(journal.claim(&intent("placed")).await.unwrap(), Claim::Settled(Class::Accepted, reply));
+    assert_eq!(journal.status().await.unwrap().refused_proofs, 2);
+    assert_eq!(journal.claim(&intent("nobody")).await.unwrap(), Claim::Go { number: 1 });
+
+    assert_eq!(journal.claim(&intent("unknown")).await.unwrap(), Claim::Open);
+    journal.settle(&intent("unknown").key, Class::Accepted, None).unwrap();
+    assert_eq!(journal.claim(&intent("unknown")).await.unwrap(), Claim::Settled(Class::Accepted, None));
+
+    assert_eq!(journal.claim(&intent("unsent")).await.unwrap(), Claim::Go { number: 2 });
+    assert_eq!(journal.begin(&intent("unsent"), 1).await.unwrap_err().kind(), JournalErrorKind::State);
+    journal.begin(&intent("unsent"), 2).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_closed_journal_takes_nothing_and_its_file_is_free() {
+    let folder = Folder::new();
+    let journal = folder.open();
+    let call = intent("late");
+    assert_eq!(journal.claim(&call).await.unwrap(), Claim::Go { number: 1 });
+    journal.begin(&call, 1).await.unwrap();
+    journal.end(&call.key, 1, Class::Accepted, None).unwrap();
+    journal.close().await;
+    journal.close().await;
+    assert_eq!(journal.claim(&call).await.unwrap_err().kind(), JournalErrorKind::Store);
+    assert_eq!(journal.begin(&call, 2).await.unwrap_err().kind(), JournalErrorKind::Store);
+    assert_eq!(journal.settle(&call.key, Class::Accepted, None).unwrap_err().kind(), JournalErrorKind::Store);
+    let again = folder.open();
+    assert_eq!(again.claim(&call).await.unwrap(), Claim::Settled(Class::Accepted, None));
+    drop(journal);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Claim(u8),
+    Begin(u8, u32),
+    End(u8, u32, Class),
+    Settle(u8, Class),
+    List,
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let (key, number, class) = (0u8..3, 1u32..5, proptest::sample::select(Class::ALL.to_vec()));
+    prop_oneof![
+        4 => key.clone().prop_map(Step::Claim),
+        4 => (key.clone(), number.clone()).prop_map(|(k, n)| Step::Begin(k, n)),
+        4 => (key.clone(), number, class.clone()).prop_map(|(k, n, c)| Step::End(k, n, c)),
+        2 => (key, class).prop_map(|(k, c)| Step::Settle(k, c)),
+        1 => Just(Step::List),
+    ]
+}
+
+/// What a journal answers to a step, as text.
+async fn answer(journal: &dyn AttemptJournal, step: &Step) -> String {
+    let name = |key: &u8| intent(&format!("key-{key}"));
+    let reply = Some("reply".into());
+    match step {
+        Step::Claim(key) => format!("{:?}", journal.claim(&name(key)).await),
+        Step::Begin(key, number) => {
+            format!("{:?}", journal.begin(&name(key), *number).await.map_err(|error| error.kind()))
+        }
+        Step::End(key, number, class) => {
+            let ended = journal.end(&name(key).key, *number, *class, reply);
+            format!("{:?}", ended.map_err(|error| error.kind()))
+        }
+        Step::Settle(key, class) => {
+            let settled = journal.settle(&name(key).key, *class, reply);
+            format!("{:?}", settled.map_err(|error| error.kind()))
+        }
+        // The memory's list has claims without attempts too.
+        Step::List => String::new(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn it_answers_as_the_memory_does(steps in proptest::collection::vec(steps(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let folder = Folder::new();
+            let journal = folder.open();
+            let memory = MemoryJournal::new(std::sync::Arc::new(SystemClock::new()));
+            let mut known = [false; 3];
+            for step in steps {
+                match &step {
+                    Step::Claim(key) => known[usize::from(*key)] = true,
+                    // About a key that it never saw the file's journal knows no better than to ask the file.
+                    Step::Settle(key, _) if !known[usize::from(*key)] => continue,
+                    Step::List => {
+                        let open = journal.open_calls(at(5_000_000_000), None, 10).await.unwrap();
+                        let all = memory.open_calls(at(5_000_000_000), None, 10).await.unwrap();
+                        prop_assert!(open.iter().all(|intent| all.contains(intent)));
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(answer(&journal, &step).await, answer(&memory, &step).await, "{:?}", step);
+            }
+            journal.integrity_check().await.unwrap();
+            let status = journal.status().await.unwrap();
+            prop_assert_eq!((status.unwritten, status.refused_proofs), (0, 0));
+            Ok(())
+        })?;
+    }
+}
