@@ -266,8 +266,8 @@ impl<'a> Handed<'a> {
         let (class, passage) = self.give_up(failure.unconnected);
         let error = match (passage, class) {
             (Passage::Late, Class::Unsent) => {
-                let message =
-                    "the permit was older than its tolerance before the first byte; a new one is needed";
+                let message = "connecting took longer than the permit's tolerance; this client cannot connect ahead, so \
+                               allow a tolerance above its connect time";
                 AttemptError::new(FailureKind::LatePermit, message).with_source(failure.error)
             }
             _ => failure.error,

@@ -30,7 +30,8 @@ use crate::{GateBody, Reuse, TransportSettings, tls};
 ///
 /// Unseen are also the resends inside reqwest of a request that never started because its pooled connection had closed: they cost no
 /// byte twice, but are not paced or counted, and cannot be switched off. The reply's head is bounded by hyper and not by `max_head`.
-/// `warm` does nothing: a connection cannot be opened ahead.
+/// `warm` does nothing, since reqwest opens no connection ahead: under a limiter, allow a tolerance above the time that name look-up,
+/// TCP and TLS take, or every request on a fresh connection comes too late for its permit.
 #[derive(Debug)]
 pub struct ReqwestService {
     foreign: Foreign,

@@ -24,7 +24,8 @@ use crate::{GateBody, TransportSettings};
 /// client that asks for the body before it writes the head, as hyper and everything above it does. It does **not** hold over HTTP/2,
 /// whose head may leave first, or for a layer that reads the whole body ahead (then everything after it is `Ambiguous`, the safe side).
 /// A layer below the signer must leave alone what is signed. A request with an empty body is `Ambiguous` from its hand-over on.
-/// Like every client whose socket is not ours, the service may still deliver what it took before the attempt was given up.
+/// Like every client whose socket is not ours, the service may still deliver what it took before the attempt was given up. `warm` does
+/// nothing: under a limiter, allow a tolerance above the service's time to connect.
 ///
 /// A layer of yours around the leaf, here one that adds a header:
 ///
