@@ -173,8 +173,8 @@ impl Account {
     }
 
     /// Sends through this leaf instead of Trunkline's HTTP client: a `ReqwestService` or `TowerService` (features of those names), or one
-    /// of your own. Give it the provider as its judge, or documented refusals read as rejections. Of `transport` only `total_timeout`
-    /// holds then, and `dial` is not used. Default: none.
+    /// of your own. Give it the provider as its judge, or documented refusals read as rejections, and where it cannot connect ahead a
+    /// `tolerance` above its time to connect. Of `transport` only `total_timeout` holds then, and `dial` is not used. Default: none.
     #[must_use]
     pub fn service(mut self, leaf: Arc<dyn HttpService>) -> Self {
         self.service = Some(leaf);
