@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use trunkline_simulator::Faults;
@@ -20,6 +21,18 @@ Exit codes:
 
 Secrets are never flags: TRUNKLINE_API_KEY and TRUNKLINE_SIGNING_SECRET, or files, or Vault (see `trunkline call --help`).
 Logs go to standard error at the level of TRUNKLINE_LOG [default: warn].";
+
+const BATCH: &str = "\
+Example:
+  trunkline batch calls.csv --say \"Hello {name}, your table is ready.\" --dry-run
+  trunkline batch calls.csv --say \"Hello {name}, your table is ready.\" --out results.jsonl
+
+The first line names the columns: to (required), say or url, from, key, and tag_NAME for tags. A file that ends in .jsonl has one JSON
+object a line instead. Records that are not calls go to FILE.rejects.csv. The journal remembers who was rung: the same command again
+rings nobody twice. Ctrl-C takes no more rows and waits for the answers under way; a second one stops at once.
+
+Exit codes, the highest of what happened: 0 all placed, now or before; 2 bad input or settings; 3 some rows rejected;
+4 some outcomes unknown; 5 some could not be sent; 130 ended by Ctrl-C.";
 
 /// Places voice calls through HTTP telephony APIs: never rings a person twice by mistake, never dials faster than it may,
 /// never lets a key leak.
@@ -43,6 +56,15 @@ Example:
 
 Exit codes: 0 placed, 2 bad input or settings, 3 rejected, 4 outcome unknown, 5 could not be sent.")]
     Call(CallArgs),
+    /// Place the calls of a CSV or JSONL file, and go on where an earlier run stopped
+    #[command(after_help = BATCH)]
+    Batch(BatchArgs),
+    /// Count what a journal holds, also while a batch runs
+    #[command(after_help = "Example: trunkline status calls.csv.journal --json")]
+    Status(StatusArgs),
+    /// Write a journal as JSON lines, one key a line, without numbers and texts; also while a batch runs
+    #[command(after_help = "Example: trunkline export calls.csv.journal > calls.jsonl")]
+    Export(ExportArgs),
     /// Run a provider API as a fake server, for your own client or tests
     #[command(after_help = "\
 Example: trunkline simulate --faults some --seed 7
@@ -112,6 +134,78 @@ pub(crate) struct CallArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct BatchArgs {
+    /// CSV with a header, or JSON lines if its name ends in .jsonl or .ndjson; UTF-8
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Append one JSON object a row to this file [default: nowhere]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Where who was rung is remembered; keep it as long as the file [default: FILE.journal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+    /// Text for everybody, with {column} for the row's own value, {column?} if it may be empty
+    #[arg(long, value_name = "TEMPLATE", allow_hyphen_values = true)]
+    pub(crate) say: Option<String>,
+    /// Take a field (to, say, url, from, key) from a column of another name; may be repeated
+    #[arg(long, value_name = "FIELD=COLUMN")]
+    pub(crate) map: Vec<String>,
+    /// What stands between fields: , ; | or tab
+    #[arg(long, value_name = "CHAR", default_value = ",")]
+    pub(crate) separator: String,
+    /// Name of the batch, part of the keys of rows that name none [default: the file's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The line in which its calls wait for their turn: interactive or bulk
+    #[arg(long, value_name = "LANE", default_value = "bulk")]
+    pub(crate) lane: LaneArg,
+    /// Place at most so many calls in this run; rows that were placed before do not count [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Read the whole file, report rows, time and cost, and place nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Price of one call for the estimate, in the provider's currency [default: its list price]
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) price: Option<String>,
+    /// Dial rows again whose outcome an earlier run left unknown. This can ring people twice: the call may have been placed and only the
+    /// answer lost
+    #[arg(long)]
+    pub(crate) redial_unknown: bool,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) settings: Flags,
+}
+
+/// The lanes by name.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum LaneArg {
+    /// Before all bulk calls.
+    Interactive,
+    /// After all interactive calls.
+    Bulk,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The journal of a batch
+    #[arg(value_name = "JOURNAL")]
+    pub(crate) journal: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The journal of a batch
+    #[arg(value_name = "JOURNAL")]
+    pub(crate) journal: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8181")]
@@ -155,6 +249,9 @@ impl Cli {
         match &self.command {
             Command::Demo(args) => args.json,
             Command::Call(args) => args.json,
+            Command::Batch(args) => args.json,
+            Command::Status(args) => args.json,
+            Command::Export(_) => false,
             Command::Simulate(args) => args.json,
             Command::Providers(args) => args.json,
             Command::Doctor(args) => args.json,

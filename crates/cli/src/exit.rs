@@ -91,6 +91,13 @@ impl Problem {
         Self::new(Exit::Unsent, "unsent", message)
     }
 
+    /// A journal that cannot be opened or read.
+    pub(crate) fn journal(path: &std::path::Path, error: &dyn StdError) -> Self {
+        let shown = chain(error);
+        let shown = shown.strip_prefix("journal: ").unwrap_or(&shown);
+        Self::input("journal", format!("{}: {shown}", path.display()))
+    }
+
     /// A call that was given up while its outcome was open.
     pub(crate) fn given_up() -> Self {
         let message = "interrupted before the provider answered".to_owned();

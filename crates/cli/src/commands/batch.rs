@@ -1,0 +1,213 @@
+//! `trunkline batch`: a whole file, paced, with progress, resumable.
+
+mod files;
+mod progress;
+mod report;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use trunkline::batch::{BatchRun, BatchSettings, RowClass, RowResult};
+use trunkline::{BoxFuture, Client, Clock, Drained, Error, Lane, SystemClock};
+
+use crate::args::{BatchArgs, LaneArg};
+use crate::client;
+use crate::exit::{Exit, Problem};
+use crate::interrupt::interrupted;
+use crate::out::Out;
+use crate::settings::Settings;
+use files::Files;
+use progress::Progress;
+use report::Report;
+use trunkline::Report as Reconciled;
+
+/// After Ctrl-C calls under way have this long to learn their outcome, unless a timeout is set.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// The most calls of earlier runs that are asked about first.
+const RECONCILED: usize = 10_000;
+
+pub(super) async fn run(args: BatchArgs) -> Result<Exit, Problem> {
+    let settings = Settings::load(&args.settings, &|name| std::env::var_os(name))?;
+    let provider = client::provider(&settings)?;
+    if args.dry_run {
+        return report::dry_run(&args, &settings, provider.profile());
+    }
+    let files = Files::open(&args)?;
+    let mut account = client::account(&settings, provider)?;
+    // The account's, not each call's: a caller id that is corrected between two runs makes no other calls of the rows.
+    if let Some(from) = settings.from {
+        account = account.from_number(&from.expose())?;
+    }
+    let client = Client::builder(files.journal.clone()).account(account).build()?;
+    let _metrics = client::serve_metrics(settings.metrics_listen)?;
+    let reconciled = reconcile(&client, args.redial_unknown).await;
+    let clock = SystemClock::new();
+    let begun = clock.now();
+    let mut placing = Placing {
+        run: client.place_batch(files.batch, batch_settings(&args, &settings)),
+        results: files.results,
+        rejects: files.rejects,
+        progress: Progress::new(files.bytes, begun),
+        reconciled,
+        broken: None,
+        interrupts: 0,
+    };
+    placing.until_the_end(&client, settings.timeout.unwrap_or(GRACE), &clock).await;
+    let seconds = clock.now().duration_since(begun).as_secs_f64();
+    placing.finish(&args, seconds)
+}
+
+/// Asks the provider about what earlier runs left open; dials nobody. What is proven absent is dialled again only on demand.
+async fn reconcile(client: &Client, redial: bool) -> Reconciled {
+    let reconciler = match redial {
+        true => client.reconciler().free_proven_absent(),
+        false => client.reconciler(),
+    };
+    reconciler.run_once(RECONCILED).await
+}
+
+fn batch_settings(args: &BatchArgs, settings: &Settings) -> BatchSettings {
+    let mut batch = BatchSettings::default();
+    batch.lane = Some(match args.lane {
+        LaneArg::Interactive => Lane::Interactive,
+        LaneArg::Bulk => Lane::Bulk,
+    });
+    (batch.timeout, batch.limit, batch.redial_unknown) = (settings.timeout, args.limit, args.redial_unknown);
+    batch
+}
+
+/// A batch on its way, and where its results go.
+struct Placing {
+    run: BatchRun,
+    results: Option<files::Results>,
+    rejects: trunkline::batch::RejectsWriter,
+    progress: Progress,
+    reconciled: Reconciled,
+    /// Why it cannot go on.
+    broken: Option<Problem>,
+    interrupts: u32,
+}
+
+/// The next thing that happens.
+enum Next {
+    Ended(Option<Result<RowResult, Error>>),
+    Interrupted,
+    Drained,
+}
+
+impl Placing {
+    async fn until_the_end(&mut self, client: &Client, grace: Duration, clock: &SystemClock) {
+        let mut interrupt: BoxFuture<'_, ()> = Box::pin(interrupted());
+        let mut drain: Option<BoxFuture<'_, Drained>> = None;
+        loop {
+            match next(&mut self.run, &mut interrupt, &mut drain).await {
+                Next::Ended(Some(result)) => self.note(result, clock),
+                Next::Ended(None) | Next::Drained => break,
+                Next::Interrupted if self.interrupts > 0 => {
+                    self.interrupts += 1;
+                    break;
+                }
+                Next::Interrupted => {
+                    self.interrupts = 1;
+                    self.run.stop();
+                    interrupt = Box::pin(interrupted());
+                    drain = Some(Box::pin(client.shutdown(grace)));
+                    self.progress
+                        .say("stopping: no new calls, waiting for answers; Ctrl-C again stops at once");
+                }
+            }
+        }
+        self.progress.end();
+    }
+
+    fn note(&mut self, result: Result<RowResult, Error>, clock: &SystemClock) {
+        let noted = match &result {
+            Ok(result) => self.write(result),
+            Err(error) => Err(error.clone().into()),
+        };
+        if let Err(problem) = noted {
+            // The journal has the call; what cannot be reported is not dialled either.
+            self.run.stop();
+            self.broken.get_or_insert(problem);
+        }
+        self.progress.show(&self.run, clock.now());
+    }
+
+    fn write(&mut self, result: &RowResult) -> Result<(), Problem> {
+        let unwritten = |what: &str, error: std::io::Error| {
+            Problem::unsent(format!(
+                "{what}: cannot be written: {}; no more calls were started",
+                error.kind()
+            ))
+        };
+        if let Some(results) = &mut self.results {
+            results.write(result).map_err(|error| unwritten("out", error))?;
+        }
+        self.rejects.write(result).map_err(|error| unwritten("rejects", error))
+    }
+
+    fn finish(self, args: &BatchArgs, seconds: f64) -> Result<Exit, Problem> {
+        let under_way = self.run.under_way();
+        let report = Report {
+            tally: self.run.tally(),
+            seconds,
+            reconciled: &self.reconciled,
+            under_way,
+            interrupted: self.interrupts > 0,
+            gave_up: self.run.gave_up(),
+            rejects: files::rejects_path(args),
+        };
+        if let Some(problem) = self.broken {
+            // The counts all the same: calls were placed.
+            Out::stderr().text(&report.to_text());
+            return Err(problem);
+        }
+        let mut out = Out::stdout();
+        if args.json {
+            out.json(&report.to_json());
+        } else {
+            out.text(&report.to_text());
+        }
+        report.advice().iter().for_each(|line| Out::stderr().text(line));
+        Ok(report.exit())
+    }
+}
+
+/// Ctrl-C first, so that many results cannot keep it waiting; the end of the grace last, so that no result is lost.
+async fn next(
+    run: &mut BatchRun,
+    interrupt: &mut BoxFuture<'_, ()>,
+    drain: &mut Option<BoxFuture<'_, Drained>>,
+) -> Next {
+    poll_fn(|cx| {
+        if Pin::new(&mut *interrupt).poll(cx).is_ready() {
+            return Poll::Ready(Next::Interrupted);
+        }
+        if let Poll::Ready(ended) = run.poll_next_unpin(cx) {
+            return Poll::Ready(Next::Ended(ended));
+        }
+        match drain {
+            Some(drain) => Pin::new(drain).poll(cx).map(|_| Next::Drained),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// The class that decides the exit code: the worst that happened.
+fn exit_of(count: impl Fn(RowClass) -> u64) -> Exit {
+    let any = |classes: &[RowClass]| classes.iter().any(|class| count(*class) > 0);
+    if any(&[RowClass::Unsent]) {
+        Exit::Unsent
+    } else if any(&[RowClass::Ambiguous]) {
+        Exit::Unknown
+    } else if any(&[RowClass::Rejected, RowClass::NotAllowed, RowClass::Input]) {
+        Exit::Rejected
+    } else {
+        Exit::Done
+    }
+}
