@@ -11,10 +11,12 @@ use http::header::DATE;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use trunkline_core_types::{Clock, Entropy};
 
 use crate::account::{Account, Denial};
 use crate::book::{Book, BookedCall, Tally};
+use crate::callbacks::Outbox;
 use crate::calls::{CallLife, CallView, Calls, PageView};
 use crate::faults::FaultSource;
 use crate::keys::Keys;
@@ -39,6 +41,8 @@ pub(crate) struct Manners {
     pub(crate) listing_lag: Duration,
     pub(crate) honours_keys: bool,
     pub(crate) life: CallLife,
+    /// Between the first and the second send of an event that nobody acknowledged.
+    pub(crate) callback_pause: Duration,
 }
 
 /// Everything that changes, under one lock that is never held across a wait.
@@ -48,6 +52,7 @@ pub(crate) struct State {
     pub(crate) keys: Keys,
     pub(crate) window: Window,
     pub(crate) faults: FaultSource,
+    pub(crate) outbox: Outbox,
     pub(crate) tally: Tally,
 }
 
@@ -59,6 +64,8 @@ pub(crate) struct Api {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) state: Mutex<State>,
+    /// Rung when the outbox has something new.
+    pub(crate) bell: Notify,
 }
 
 impl Api {
@@ -180,9 +187,12 @@ impl Api {
     }
 
     fn hang_up(&self, id: &str) -> Result<Reply, Refusal> {
-        if !self.state().calls.hang_up(id, &self.manners.life, self.clock.now()) {
-            return Err(Refusal::not_found("no such call"));
-        }
+        let now = self.clock.now();
+        let mut state = self.state();
+        let hung_up = state.calls.hang_up(id, &self.manners.life, now);
+        let index = hung_up.ok_or_else(|| Refusal::not_found("no such call"))?;
+        self.ring_bell(&mut state, index, now);
+        drop(state);
         self.read(id)
     }
 

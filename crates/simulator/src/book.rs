@@ -33,7 +33,11 @@ pub struct Book {
     pub unauthorized: u64,
     /// Creates answered from an idempotency key, ringing nobody.
     pub replays: u64,
-    /// Faults that happened, by [`crate::Fault::name`].
+    /// Events sent to callback URLs, repeats included.
+    pub events_sent: u64,
+    /// Those that were answered with a 2xx.
+    pub events_acknowledged: u64,
+    /// Faults that happened, by [`crate::Fault::name`] and [`crate::CallbackFault::name`].
     pub faults: BTreeMap<&'static str, u64>,
 }
 
@@ -86,6 +90,8 @@ pub(crate) struct Tally {
     pub(crate) signatures_refused: u64,
     pub(crate) unauthorized: u64,
     pub(crate) replays: u64,
+    pub(crate) events_sent: u64,
+    pub(crate) events_acknowledged: u64,
     pub(crate) faults: BTreeMap<&'static str, u64>,
 }
 
@@ -103,6 +109,8 @@ impl Tally {
             signatures_refused: self.signatures_refused,
             unauthorized: self.unauthorized,
             replays: self.replays,
+            events_sent: self.events_sent,
+            events_acknowledged: self.events_acknowledged,
             faults: self.faults.clone(),
         }
     }

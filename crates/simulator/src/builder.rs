@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use trunkline_core_types::{Clock, Entropy, SeededEntropy, SystemClock, SystemEntropy};
 
 use crate::account::{Account, KeyPair};
 use crate::api::{Api, Manners, State};
 use crate::book::Tally;
+use crate::callbacks::{CallbackFaults, Outbox};
 use crate::calls::{CallLife, Calls};
 use crate::faults::{FaultSource, Faults};
 use crate::keys::Keys;
@@ -38,6 +40,8 @@ pub struct SimulatorBuilder {
     listing_lag: Duration,
     honours_keys: bool,
     life: CallLife,
+    callback_faults: CallbackFaults,
+    callback_pause: Duration,
     clock: Arc<dyn Clock>,
     entropy: Option<Arc<dyn Entropy>>,
 }
@@ -59,6 +63,8 @@ impl SimulatorBuilder {
             listing_lag: Duration::ZERO,
             honours_keys: true,
             life: CallLife::default(),
+            callback_faults: CallbackFaults::none(),
+            callback_pause: Duration::from_secs(1),
             clock: Arc::new(SystemClock::new()),
             entropy: None,
         }
@@ -160,6 +166,19 @@ impl SimulatorBuilder {
         self
     }
 
+    /// How often events to callback URLs go wrong. Default: [`CallbackFaults::none`].
+    pub fn callback_faults(mut self, faults: CallbackFaults) -> Self {
+        self.callback_faults = faults;
+        self
+    }
+
+    /// The pause before an event that got no 2xx is sent again, doubled each time up to 10 minutes, for 24 hours in all.
+    /// Default: 1 s.
+    pub fn callback_pause(mut self, pause: Duration) -> Self {
+        self.callback_pause = pause;
+        self
+    }
+
     /// Where the time comes from. Default: the machine's clock.
     ///
     /// Not for paused tokio time: that jumps to the next timer whenever all tasks wait for the network, and would end
@@ -191,6 +210,7 @@ impl SimulatorBuilder {
             secret: self.signing_secret.clone().unwrap_or_else(|| make_up("sim_secret")),
         };
         self.faults.check()?;
+        self.callback_faults.check()?;
         [&first].into_iter().chain(&self.more).try_for_each(check)?;
         let listener = TcpListener::bind(self.listen).await.map_err(StartError::listen)?;
         let addr = listener.local_addr().map_err(StartError::listen)?;
@@ -206,6 +226,7 @@ impl SimulatorBuilder {
             listing_lag: self.listing_lag,
             honours_keys: self.honours_keys,
             life: self.life,
+            callback_pause: self.callback_pause.max(Duration::from_millis(1)),
         };
         let state = State {
             calls: Calls::default(),
@@ -213,10 +234,18 @@ impl SimulatorBuilder {
             window: Window::new(self.rate, self.rate_tolerance),
             // Apart from the stream of ids, or the number of requests would move the faults.
             faults: FaultSource::new(self.faults, !seed),
+            outbox: Outbox::new(self.callback_faults, seed.rotate_left(32)),
             tally: Tally::default(),
         };
         let account = Account { pairs, signature_required: self.signature_required, networks: self.networks };
-        Api { account: RwLock::new(account), manners, clock: self.clock, entropy, state: Mutex::new(state) }
+        Api {
+            account: RwLock::new(account),
+            manners,
+            clock: self.clock,
+            entropy,
+            state: Mutex::new(state),
+            bell: Notify::new(),
+        }
     }
 }
 

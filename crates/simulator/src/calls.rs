@@ -10,9 +10,10 @@ use jiff::Timestamp;
 
 pub use life::CallLife;
 pub(crate) use life::Progress;
-pub(crate) use view::{CallView, PageView};
+pub(crate) use view::{CallView, PageView, moment};
 
 use crate::book::BookedCall;
+use crate::callbacks::Target;
 use crate::draft::Draft;
 use crate::query::Query;
 use crate::reply::Refusal;
@@ -29,13 +30,33 @@ pub(crate) struct Call {
     pub(crate) placed: Instant,
     pub(crate) created: Timestamp,
     pub(crate) hung_up: Option<Instant>,
+    /// Where its events go, if anywhere.
+    pub(crate) target: Option<Target>,
+    /// The rank of the last step that its events told.
+    pub(crate) told: u8,
 }
 
 impl Call {
     pub(crate) fn progress(&self, life: &CallLife, now: Instant) -> Progress {
-        let age = |at: Instant| at.saturating_duration_since(self.placed);
-        let limits = (self.draft.ring_timeout, self.draft.max_duration);
-        life.progress(limits, self.hung_up.map(age), age(now))
+        self.progress_at(life, self.age(now))
+    }
+
+    /// Where it stood, or will stand, at this age.
+    pub(crate) fn progress_at(&self, life: &CallLife, age: Duration) -> Progress {
+        life.progress(self.limits(), self.hung_up.map(|at| self.age(at)), age)
+    }
+
+    /// The age at which its next step begins, if nobody hangs up.
+    pub(crate) fn next_step(&self, life: &CallLife, now: Instant) -> Option<Duration> {
+        life.next_step(self.limits(), self.age(now))
+    }
+
+    fn age(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.placed)
+    }
+
+    fn limits(&self) -> (u32, u32) {
+        (self.draft.ring_timeout, self.draft.max_duration)
     }
 }
 
@@ -81,15 +102,21 @@ impl Calls {
         self.by_id.get(id).and_then(|index| self.calls.get(*index))
     }
 
-    /// Ends a call that has not ended. False if there is no such call.
-    pub(crate) fn hang_up(&mut self, id: &str, life: &CallLife, now: Instant) -> bool {
-        let Some(call) = self.by_id.get(id).and_then(|index| self.calls.get_mut(*index)) else {
-            return false;
-        };
+    /// Ends a call that has not ended; its place in the order of creation, if there is such a call.
+    pub(crate) fn hang_up(&mut self, id: &str, life: &CallLife, now: Instant) -> Option<usize> {
+        let index = *self.by_id.get(id)?;
+        let call = self.calls.get_mut(index)?;
         if call.progress(life, now).ended.is_none() {
             call.hung_up = Some(now);
         }
-        true
+        Some(index)
+    }
+
+    /// Notes that the events up to this rank were made.
+    pub(crate) fn tell(&mut self, index: usize, rank: u8) {
+        if let Some(call) = self.calls.get_mut(index) {
+            call.told = rank;
+        }
     }
 
     pub(crate) fn booked(&self, life: &CallLife, now: Instant) -> Vec<BookedCall> {

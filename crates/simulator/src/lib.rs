@@ -1,8 +1,8 @@
 //! A voice API on loopback with a book of who was rung: for tests, demos, and as the judge of a client.
 //!
 //! It is a real HTTP/1.1 server that speaks the Claude-style JSON voice API (`docs/claude-voice-api.md` in the
-//! workspace), with that page as its only source: API keys, signatures, idempotency keys, pace, look-ups, listings and
-//! hang-ups. It goes wrong on purpose where a client must survive it.
+//! workspace), with that page as its only source: API keys, signatures, idempotency keys, pace, look-ups, listings,
+//! hang-ups and callbacks. It goes wrong on purpose where a client must survive it.
 //!
 //! It never shares a wire type with the clients it judges, never rings a real phone, never leaves the machine, and
 //! never writes a number or a key to a log.
@@ -40,6 +40,7 @@ mod reply;
 mod signature;
 
 mod book;
+mod callbacks;
 mod calls;
 mod faults;
 mod keys;
@@ -47,6 +48,7 @@ mod pace;
 
 pub use book::{Book, BookedCall};
 pub use builder::SimulatorBuilder;
+pub use callbacks::{CallbackFault, CallbackFaults};
 pub use calls::CallLife;
 pub use error::{StartError, StartErrorKind};
 pub use faults::{Fault, Faults};

@@ -3,6 +3,14 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+/// The signature of `body` under `secret`; `None` never happens, since HMAC takes a key of any length.
+pub(crate) fn sign(secret: &str, body: &[u8]) -> Option<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
+    mac.update(body);
+    let digest = mac.finalize().into_bytes();
+    Some(digest.iter().fold("sha256=".to_owned(), |header, byte| format!("{header}{byte:02x}")))
+}
+
 /// True if `header` is the signature of `body` under `secret`. Compares in constant time.
 pub(crate) fn verify(secret: &str, body: &[u8], header: &[u8]) -> bool {
     let Some(expected) = header.strip_prefix(b"sha256=").and_then(digest) else { return false };
@@ -86,6 +94,7 @@ mod tests {
         for vector in vectors {
             let (body, header) = (vector.body(), vector.header.as_bytes());
             assert!(verify(&vector.secret_utf8, &body, header), "{}", vector.name);
+            assert_eq!(sign(&vector.secret_utf8, &body), Some(vector.header.clone()), "{}", vector.name);
             assert!(
                 !verify(&format!("{} ", vector.secret_utf8), &body, header),
                 "{}: other secret",

@@ -12,6 +12,7 @@ use crate::account::KeyPair;
 use crate::api::Api;
 use crate::book::{Book, BookedCall};
 use crate::builder::SimulatorBuilder;
+use crate::callbacks::{self, CallbackFault};
 use crate::faults::Fault;
 use crate::{StartError, server};
 
@@ -26,6 +27,7 @@ pub struct Simulator {
     first: KeyPair,
     stop: watch::Sender<bool>,
     accepting: Option<JoinHandle<()>>,
+    calling_back: Option<JoinHandle<()>>,
 }
 
 impl Simulator {
@@ -45,8 +47,9 @@ impl Simulator {
     pub(crate) fn serve(listener: TcpListener, addr: SocketAddr, first: KeyPair, api: Api) -> Self {
         let api = Arc::new(api);
         let (stop, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(server::run(listener, Arc::clone(&api), stopped));
-        Self { api, addr, first, stop, accepting: Some(accepting) }
+        let calling_back = Some(tokio::spawn(callbacks::run(Arc::clone(&api), stopped.clone())));
+        let accepting = Some(tokio::spawn(server::run(listener, Arc::clone(&api), stopped)));
+        Self { api, addr, first, stop, accepting, calling_back }
     }
 
     /// What a client is configured with: `http://127.0.0.1:PORT`, without `/v1` and without a slash at its end.
@@ -92,6 +95,13 @@ impl Simulator {
         self.api.state().faults.push(fault)
     }
 
+    /// Lets the next event that is made meet exactly this fault, after those queued before, instead of a drawn one.
+    ///
+    /// False, and nothing is queued, if 1024 wait already.
+    pub fn callback_fault_next(&self, fault: CallbackFault) -> bool {
+        self.api.state().outbox.fault_next(fault)
+    }
+
     /// Accepts a further API key and signing secret from now on: the first half of a rotation.
     pub fn also_accept(&self, api_key: impl Into<String>, signing_secret: impl Into<String>) {
         let pair = KeyPair { api_key: api_key.into(), secret: signing_secret.into() };
@@ -107,20 +117,20 @@ impl Simulator {
         account.pairs.len() < before
     }
 
-    /// Stops accepting, lets requests under way get their reply for up to 5 s, closes every connection.
+    /// Stops accepting, sends no more events, lets requests under way get their reply for up to 5 s, closes every connection.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        if let Some(accepting) = self.accepting.take() {
+        for task in [self.calling_back.take(), self.accepting.take()].into_iter().flatten() {
             // Err only if the runtime is going down, which stops it too.
-            let _ = accepting.await;
+            let _ = task.await;
         }
     }
 }
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        if let Some(accepting) = self.accepting.take() {
-            accepting.abort();
+        for task in [self.calling_back.take(), self.accepting.take()].into_iter().flatten() {
+            task.abort();
         }
     }
 }

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 
 use super::{Api, Received};
+use crate::callbacks::Target;
 use crate::calls::{Call, CallView, Progress};
 use crate::draft::Draft;
 use crate::faults::Fault;
@@ -119,6 +120,7 @@ impl Api {
         let call = self.new_call(state.calls.len(), draft, key.clone(), now);
         let reply = created(&call);
         let index = state.calls.place(call);
+        self.ring_bell(&mut state, index, now);
         let running = honoured.map(|key| {
             state.keys.use_up(key, &received.body, index, now);
             Running { api: self, key: key.to_owned(), call: index }
@@ -132,7 +134,8 @@ impl Api {
         let created = Timestamp::from_millisecond(created.as_millisecond()).unwrap_or(created);
         // The place in the order makes the id unique, the rest keeps it from being guessed.
         let id = format!("call_{index:x}_{:016x}", self.entropy.next());
-        Call { id, draft, key, placed: now, created, hung_up: None }
+        let target = draft.callback_url.as_deref().and_then(Target::of);
+        Call { id, draft, key, placed: now, created, hung_up: None, target, told: 0 }
     }
 }
 

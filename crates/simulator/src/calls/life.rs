@@ -44,6 +44,16 @@ impl Progress {
         Self { status: "queued", ringing: None, answered: None, ended: None, until: Duration::ZERO }
     }
 
+    /// Its place in a call's life: 1 queued, 2 ringing, 3 answered, 4 ended.
+    pub(crate) fn rank(&self) -> u8 {
+        match (self.ended, self.answered, self.ringing) {
+            (Some(_), _, _) => 4,
+            (_, Some(_), _) => 3,
+            (_, _, Some(_)) => 2,
+            _ => 1,
+        }
+    }
+
     /// Seconds of conversation so far, begun minutes and all; none before an answer.
     pub(crate) fn talked(&self) -> Option<Duration> {
         self.answered.map(|at| self.until.saturating_sub(at))
@@ -53,12 +63,8 @@ impl Progress {
 impl CallLife {
     /// Where a call of this age stands; `limits` are its ring timeout and its longest conversation, in seconds.
     pub(crate) fn progress(&self, limits: (u32, u32), hung_up: Option<Duration>, age: Duration) -> Progress {
-        let seconds = |count: u32| Duration::from_secs(u64::from(count));
-        let (ring_timeout, longest) = (seconds(limits.0), seconds(limits.1));
-        let ring_at = self.queued;
-        let heard = self.ringing < ring_timeout;
-        let answer_at = ring_at.saturating_add(self.ringing.min(ring_timeout));
-        let end_at = if heard { answer_at.saturating_add(self.talking.min(longest)) } else { answer_at };
+        let heard = self.is_heard(limits);
+        let [ring_at, answer_at, end_at] = self.steps(limits);
 
         let stop = hung_up.filter(|at| *at <= age && *at < end_at);
         let until = stop.unwrap_or(age).min(end_at);
@@ -75,6 +81,26 @@ impl CallLife {
         };
         Progress { status, ringing, answered, ended, until }
     }
+
+    /// The age at which the next step after `age` begins, if nobody hangs up.
+    pub(crate) fn next_step(&self, limits: (u32, u32), age: Duration) -> Option<Duration> {
+        self.steps(limits).into_iter().find(|at| *at > age)
+    }
+
+    fn is_heard(&self, limits: (u32, u32)) -> bool {
+        self.ringing < seconds(limits.0)
+    }
+
+    /// The ages at which it rings, is answered if anybody hears it, and ends.
+    fn steps(&self, limits: (u32, u32)) -> [Duration; 3] {
+        let answer_at = self.queued.saturating_add(self.ringing.min(seconds(limits.0)));
+        let talked = if self.is_heard(limits) { self.talking.min(seconds(limits.1)) } else { Duration::ZERO };
+        [self.queued, answer_at, answer_at.saturating_add(talked)]
+    }
+}
+
+fn seconds(count: u32) -> Duration {
+    Duration::from_secs(u64::from(count))
 }
 
 #[cfg(test)]

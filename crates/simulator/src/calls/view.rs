@@ -21,8 +21,10 @@ const PRICE_PER_MINUTE: u64 = 15_000;
 pub(crate) struct CallView<'a> {
     call_id: &'a str,
     status: &'static str,
-    to: &'a str,
-    from: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a str>,
     timestamps: Timestamps,
     cost: Box<RawValue>,
     currency: &'static str,
@@ -70,8 +72,8 @@ impl<'a> CallView<'a> {
         Self {
             call_id: &call.id,
             status: progress.status,
-            to: &call.draft.to,
-            from: call.draft.from.as_deref().unwrap_or(ACCOUNT_NUMBER),
+            to: Some(&call.draft.to),
+            from: Some(call.draft.from.as_deref().unwrap_or(ACCOUNT_NUMBER)),
             timestamps: Timestamps {
                 created: moment(call.created, Duration::ZERO),
                 ringing: at(progress.ringing),
@@ -84,6 +86,13 @@ impl<'a> CallView<'a> {
             tags: Tags(&call.draft.tags),
             idempotency_key: call.key.as_deref(),
         }
+    }
+}
+
+impl CallView<'_> {
+    /// As it stands in an event: the numbers stay at home.
+    pub(crate) fn without_people(self) -> Self {
+        Self { to: None, from: None, ..self }
     }
 }
 
@@ -115,7 +124,7 @@ pub(super) fn booked(call: &Call, progress: Progress) -> BookedCall {
     }
 }
 
-fn moment(created: Timestamp, age: Duration) -> String {
+pub(crate) fn moment(created: Timestamp, age: Duration) -> String {
     let age = SignedDuration::from_millis(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
     created.saturating_add(age).unwrap_or(created).to_string()
 }

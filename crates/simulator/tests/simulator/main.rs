@@ -6,6 +6,8 @@ mod client;
 #[cfg(test)]
 mod account;
 #[cfg(test)]
+mod callbacks;
+#[cfg(test)]
 mod connection;
 #[cfg(test)]
 mod create;
