@@ -3,6 +3,7 @@
 //! `cargo xtask ci` is what the hosted job runs, step for step. Nothing here is part of the product.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task reports to its terminal")]
 
+mod bench;
 mod ci;
 mod files;
 mod run;
@@ -41,6 +42,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Measure beside other clients in one run; writes `target/bench/results.json`.
+    Bench {
+        /// Print the results as JSON instead of tables.
+        #[arg(long)]
+        json: bool,
+        /// One group only: `transport`.
+        #[arg(long, value_name = "NAME")]
+        group: Option<String>,
+    },
     /// Run tidy, fmt, clippy, test, docs, package and deny, and stop at the first that fails.
     Ci,
 }
@@ -51,6 +61,7 @@ fn main() -> ExitCode {
         Task::Services => services::run(),
         Task::Test { only } => test::run(only.as_deref()),
         Task::Simulate { arguments } => simulate::run(&arguments),
+        Task::Bench { json, group } => bench::run(json, group.as_deref()),
         Task::Ci => ci::run(),
     };
     match done {

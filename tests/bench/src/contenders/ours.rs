@@ -1,0 +1,153 @@
+//! Our two: the HTTP client alone, and the whole of `place`.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use trunkline::keys::StaticKeys;
+use trunkline::providers::ClaudeVoice;
+use trunkline::{
+    Account, Call, CallId, Class, Client, Clock, Dial, Idempotency, IdempotencyKey, Journal, NewCall,
+    Profile, Provider, ProviderError, Rate, SystemClock, TransportSettings,
+};
+use trunkline_core_types::{
+    Attempt, Deadline, HttpService, Judge, Lookup, Operation, Reply, StatusOnly, Verdict,
+};
+use trunkline_transport::HttpClient;
+
+use super::Contender;
+use crate::sample::{self, Bare};
+
+pub(crate) struct OurBare {
+    client: HttpClient,
+    clock: Arc<dyn Clock>,
+    bare: Bare,
+}
+
+impl OurBare {
+    pub(crate) fn with(base: &str, dial: Option<Arc<dyn Dial>>) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let (origin, judge) = (base.parse()?, Arc::new(StatusOnly::default()));
+        let settings = TransportSettings::default();
+        let client = match dial {
+            None => HttpClient::new(origin, settings, judge, clock.clone())?,
+            Some(dial) => HttpClient::with_dial(origin, settings, judge, clock.clone(), dial)?,
+        };
+        Ok(Self { client, clock, bare: Bare::new(format!("{base}/v1/calls").parse()?) })
+    }
+}
+
+impl Contender for OurBare {
+    fn new(server: SocketAddr) -> Result<Self> {
+        Self::with(&format!("http://{server}"), None)
+    }
+
+    async fn call(&self) -> Result<()> {
+        let deadline = Deadline::At(self.clock.now() + Duration::from_secs(30));
+        let attempt = Attempt::change(self.bare.request(), Idempotency::No, deadline);
+        let outcome = self.client.send(attempt).await;
+        ensure!(outcome.class == Class::Accepted, "not a success");
+        ensure!(outcome.result?.body().len() == sample::REPLY.len(), "cut off");
+        Ok(())
+    }
+}
+
+/// Key and signing secret in the cache, body signed, paced, journaled in memory, measured, retried where that is safe, read.
+pub(crate) struct Full(Client);
+
+/// An account of the Claude-style API whose pace never makes anybody wait.
+pub(crate) fn account(base: &str) -> Result<Account> {
+    let keys = StaticKeys::new("bench-key-0001".into())?;
+    let account = Account::new("main", Unpaced::new(base)?, keys)?;
+    Ok(account.signing_keys(StaticKeys::new("bench-secret-0001".into())?).pace(ANY_PACE))
+}
+
+/// The client of that account.
+pub(crate) fn client(account: Account) -> Result<Client> {
+    Ok(Client::builder(Journal::in_memory()).account(account).build()?)
+}
+
+impl Full {
+    pub(crate) fn of(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+impl Contender for Full {
+    fn new(server: SocketAddr) -> Result<Self> {
+        Ok(Self(client(account(&format!("http://{server}"))?)?))
+    }
+
+    async fn call(&self) -> Result<()> {
+        let placed = self.0.place(NewCall::say(sample::TO, sample::SAY)?).await?;
+        placed.call.context("the reply could not be read")?;
+        Ok(())
+    }
+}
+
+/// A nanosecond between two starts.
+const ANY_PACE: Rate = Rate::per_second(NonZeroU32::MAX);
+
+/// The Claude-style API without its ceiling.
+#[derive(Debug)]
+struct Unpaced {
+    voice: ClaudeVoice,
+    profile: Profile,
+}
+
+impl Unpaced {
+    fn new(base: &str) -> Result<Self> {
+        let voice = ClaudeVoice::new(base)?;
+        let mut profile = voice.profile().clone();
+        profile.ceiling = ANY_PACE;
+        Ok(Self { voice, profile })
+    }
+}
+
+impl Judge for Unpaced {
+    fn judge(&self, operation: Operation, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Verdict {
+        self.voice.judge(operation, status, headers, body)
+    }
+}
+
+impl Provider for Unpaced {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn origin(&self) -> &str {
+        self.voice.origin()
+    }
+
+    fn create(&self, call: &NewCall, key: &IdempotencyKey) -> Result<Request<Bytes>, ProviderError> {
+        self.voice.create(call, key)
+    }
+
+    fn get(&self, id: &CallId) -> Result<Request<Bytes>, ProviderError> {
+        self.voice.get(id)
+    }
+
+    fn hang_up(&self, id: &CallId) -> Result<Request<Bytes>, ProviderError> {
+        self.voice.hang_up(id)
+    }
+
+    fn lookup(&self, by: Lookup<'_>) -> Result<Request<Bytes>, ProviderError> {
+        self.voice.lookup(by)
+    }
+
+    fn read_call(&self, reply: &Reply) -> Result<Call, ProviderError> {
+        self.voice.read_call(reply)
+    }
+
+    fn read_lookup(&self, by: Lookup<'_>, reply: &Reply) -> Result<Vec<Call>, ProviderError> {
+        self.voice.read_lookup(by, reply)
+    }
+
+    fn read_error(&self, reply: &Reply) -> ProviderError {
+        self.voice.read_error(reply)
+    }
+}

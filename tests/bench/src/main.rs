@@ -1,0 +1,83 @@
+//! Trunkline beside other HTTP clients, measured in one run on one machine. `cargo xtask bench` builds and starts it.
+//!
+//! A group is a set of tables. `serve` and `client` are the processes that the wire tables start; they are no interface.
+
+mod contenders;
+mod machine;
+mod report;
+mod sample;
+mod serve;
+mod stack;
+mod wire;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+
+use contenders::Kind;
+
+/// Measures groups and writes what came out.
+#[derive(Debug, Parser)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Measure and write the results as JSON.
+    Run {
+        /// One group only. Default: all.
+        #[arg(long)]
+        group: Option<String>,
+        /// The commit that is measured, as it is to be written.
+        #[arg(long, default_value = "unknown")]
+        commit: String,
+        /// Rounds of the wire tables.
+        #[arg(long, default_value_t = 9)]
+        rounds: usize,
+        /// Where the results go.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// The server that all clients are measured against; prints its address and ends with its stdin.
+    Serve,
+    /// One client, once; prints one line of JSON.
+    Client {
+        /// Which.
+        #[arg(long)]
+        kind: Kind,
+        /// The server.
+        #[arg(long)]
+        server: SocketAddr,
+        /// Calls under way at once.
+        #[arg(long)]
+        in_flight: usize,
+        /// Calls that are measured; a quarter as many go before them.
+        #[arg(long)]
+        calls: usize,
+    },
+}
+
+fn main() -> Result<()> {
+    match Args::parse().task {
+        Task::Run { group, commit, rounds, out } => run(group.as_deref(), commit, rounds, &out),
+        Task::Serve => serve::run(),
+        Task::Client { kind, server, in_flight, calls } => wire::client(kind, server, in_flight, calls),
+    }
+}
+
+fn run(group: Option<&str>, commit: String, rounds: usize, out: &std::path::Path) -> Result<()> {
+    if let Some(other) = group.filter(|name| *name != "transport") {
+        bail!("no group is named {other}; there is: transport");
+    }
+    let mut results = report::Results::new(commit);
+    let folder = out.parent().context("--out names no file")?;
+    let mut transport = report::Group::new("transport");
+    stack::measure(&folder.join("criterion"), &mut transport)?;
+    wire::measure(rounds, &mut transport)?;
+    results.add(transport);
+    results.write(out)
+}
