@@ -7,9 +7,10 @@ use anyhow::Result;
 use std::collections::BTreeSet;
 
 /// Package, and what its own tree with default features must not hold. A name that ends in `*` is a prefix.
-const PROMISES: [(&str, &[&str]); 3] = [
+const PROMISES: [(&str, &[&str]); 4] = [
     ("trunkline-core-types", &["tokio", "hyper", "reqwest"]),
     ("trunkline", &["vaultrs", "redis", "aws-sdk*", "aws-config"]),
+    ("trunkline-transport", &["reqwest", "tower", "tower-service"]),
     ("trunkline-ratelimit", &["http", "hyper", "rust_decimal"]),
 ];
 
