@@ -1,7 +1,7 @@
 //! Attempt journal: who was claimed, tried and settled, so that nobody is rung twice.
 //!
-//! [`MemoryJournal`] keeps it in this process; with the feature `test-util` the module `conformance` holds the suite that every
-//! store must pass, a user's own included. A journal never talks to a provider, never decides what is dialled and never prints a
+//! [`MemoryJournal`] keeps it in this process; `SqliteJournal` (feature `sqlite`) in a file, durable before the first byte; with the
+//! feature `test-util` the module `conformance` holds the suite that every store must pass, a user's own included. A journal never talks to a provider, never decides what is dialled and never prints a
 //! phone number: its `Debug` shows counts.
 //!
 //! ```

@@ -44,6 +44,8 @@ pub use view::{JournalStatus, JournalView};
 ///   [`JournalStatus::refused_proofs`], not returned.
 /// * After a restart a claim without an attempt is free, and every other one without an answer is open until there is proof.
 ///
+/// Its thread does not live in a runtime's paused time: a deadline around a claim passes at once there.
+///
 /// The file holds phone numbers in clear, so it can be read by its owner only (mode 0600); `Debug` and errors show none.
 pub struct SqliteJournal {
     path: PathBuf,

@@ -20,8 +20,11 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// Opens the file as its one writer. The lock is held as long as the [`File`] lives.
 pub(super) fn open(path: &Path, settings: &SqliteSettings) -> Result<(Connection, File), JournalOpenError> {
-    let lock = lock(path)?;
     private_file(path)?;
+    // Whatever name leads to the file, its lock is one.
+    let unreadable = |source| JournalOpenError::access("the file's path cannot be followed", source);
+    let path = &path.canonicalize().map_err(unreadable)?;
+    let lock = lock(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(BUSY)?;
@@ -65,7 +68,7 @@ fn lock(path: &Path) -> Result<File, JournalOpenError> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
     let file = private(&mut options).open(beside(path, ".lock"));
-    let message = "its lock file cannot be made beside it; check that the folder exists and can be written";
+    let message = "its lock file cannot be made beside it; check that the folder can be written";
     let file = file.map_err(|source| JournalOpenError::access(message, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -83,8 +86,9 @@ fn lock(path: &Path) -> Result<File, JournalOpenError> {
 fn private_file(path: &Path) -> Result<(), JournalOpenError> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
-    let access =
-        |source| JournalOpenError::access("the file cannot be written; check its permissions", source);
+    let message =
+        "the file cannot be made or written; check that its folder exists, and the permissions of both";
+    let access = |source| JournalOpenError::access(message, source);
     let file = private(&mut options).open(path).map_err(access)?;
     #[cfg(unix)]
     {

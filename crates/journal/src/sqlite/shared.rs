@@ -18,9 +18,10 @@ pub(super) const QUEUE: usize = 1_024;
 /// Proofs about keys that are only in the file, waiting for the writer; beyond them `settle` fails.
 const PROOFS: usize = 65_536;
 
-/// How long the writer rests before it looks after old rows, or after rows that could not be written.
+/// How long the writer rests before it looks after old rows, after rows that could not be written, and between batches of old rows.
 const REST: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(1);
+const BREATH: Duration = Duration::from_millis(20);
 
 /// A step for the writer.
 #[derive(Debug)]
@@ -69,6 +70,7 @@ pub(super) struct State {
     /// Proofs that did not fit the file.
     pub(super) refused: u64,
     closing: bool,
+    tried_last: bool,
 }
 
 impl Shared {
@@ -159,14 +161,23 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// Waits for steps, for something to write, or for the next look after the rows; none once it is closed and all is taken.
-    pub(super) fn next(&self) -> Option<Vec<Step>> {
+    /// Waits for steps, for something to write, or for the next look after the rows, soon if there are `more` to delete; none once it is
+    /// closed and all is taken.
+    pub(super) fn next(&self, more: bool) -> Option<Vec<Step>> {
         let mut state = self.lock();
         if state.steps.is_empty() && state.table.is_clean() {
+            let stuck = state.table.stuck() > 0;
             if state.closing {
-                return None;
+                let once_more = stuck && !mem::replace(&mut state.tried_last, true);
+                return once_more.then(Vec::new);
             }
-            let rest = if state.table.stuck() > 0 { RETRY } else { REST };
+            let rest = if more {
+                BREATH
+            } else if stuck {
+                RETRY
+            } else {
+                REST
+            };
             state = self.wake.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.proofs = 0;

@@ -77,7 +77,8 @@ struct Thread<'c> {
 
 impl Thread<'_> {
     fn run(&mut self) {
-        while let Some(steps) = self.shared.next() {
+        let mut more = false;
+        while let Some(steps) = self.shared.next(more) {
             let mut waiting = Waiting::new();
             let mut after = Vec::new();
             for step in steps {
@@ -102,7 +103,7 @@ impl Thread<'_> {
             let rest: Vec<_> = waiting.into_iter().collect();
             rest.into_iter().for_each(|(key, waiting)| self.answer(&key, waiting));
             after.into_iter().for_each(|step| self.look(step));
-            self.sweep_when_due();
+            more = self.sweep_when_due();
         }
     }
 
@@ -146,13 +147,15 @@ impl Thread<'_> {
         };
         let mut full = None;
         for image in single {
-            let result = full.take().map_or_else(|| self.commit(std::slice::from_ref(&image)), Err);
-            match result {
+            // New rows would find it full too; what is known of old ones may still fit.
+            let known_full = full.clone().filter(|_| image.id.is_none());
+            match known_full.map_or_else(|| self.commit(std::slice::from_ref(&image)), Err) {
                 Ok(ids) => ids.into_iter().for_each(|id| self.written(&image, id, waiting)),
                 Err(error) => {
                     self.unwritten(image, &error, waiting);
-                    // The others would find it full too.
-                    full = Some(error).filter(|error| error.kind() == JournalErrorKind::Full);
+                    if error.kind() == JournalErrorKind::Full {
+                        full = Some(error);
+                    }
                 }
             }
         }
@@ -210,14 +213,16 @@ impl Thread<'_> {
         }
     }
 
-    fn sweep_when_due(&mut self) {
+    /// Whether there are more to delete.
+    fn sweep_when_due(&mut self) -> bool {
         let now = self.shared.clock.now();
         if self.next_sweep.is_some_and(|due| now < due) {
-            return;
+            return false;
         }
         // A failed look is repeated like one that found nothing.
         let more = self.sweep().is_ok_and(|(deleted, found)| deleted > 0 && found == SWEPT);
         self.next_sweep = if more { Some(now) } else { now.checked_add(SWEEP_EVERY) };
+        more
     }
 
     /// Deletes one batch of old keys: how many, and how many were old.

@@ -76,6 +76,9 @@ async fn a_second_writer_is_told_and_a_reader_is_not_hindered() {
     place(&journal, "placed", Class::Accepted).await;
     journal.flush().await.unwrap();
     refused(&folder, Kind::Locked, "another process");
+    let other_name = folder.path().join("other-name");
+    std::os::unix::fs::symlink(folder.file(), &other_name).unwrap();
+    assert_eq!(SqliteJournal::open(&other_name, settings()).unwrap_err().kind(), Kind::Locked);
     let view = SqliteJournal::read_only(folder.file()).unwrap();
     assert_eq!(view.status().unwrap().accepted, 1);
     drop(journal);
