@@ -181,7 +181,7 @@ impl From<trunkline::Error> for Problem {
             (ErrorKind::Unsent, _) => Some(UNSENT),
             _ => None,
         };
-        let field = error.provider_error().and_then(|provider| provider.field()).map(str::to_owned);
+        let field = error.field().map(str::to_owned);
         let details = Details {
             retry_after: error.retry_after(),
             status: error.status().map(|status| status.as_u16()),
