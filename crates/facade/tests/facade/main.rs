@@ -7,11 +7,15 @@ mod batch;
 #[cfg(feature = "batch")]
 mod batch_files;
 mod bulk;
+mod callbacks;
+mod drops;
 mod failover;
 #[cfg(feature = "reqwest")]
 mod leaf;
 mod peer;
 mod reconcile;
+mod rig;
 mod simulated;
+mod slow;
 mod virtual_time;
 mod webhooks;
