@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Uri;
 use secrecy::SecretString;
-use trunkline_core_types::{AttemptError, BoxFuture, InputError, Origin};
+use trunkline_core_types::{AttemptError, BoxFuture, InputError, Origin, is_loopback};
 use zeroize::Zeroizing;
 
 use crate::{Dial, Wire};
@@ -98,8 +98,9 @@ impl ProxySettings {
     }
 
     fn for_origin(&self, origin: &Origin) -> Option<&Arc<Proxy>> {
-        let local = !origin.is_https() || trunkline_core_types::is_loopback(origin.host());
-        self.proxy.as_ref().filter(|_| !local && !self.bypass.covers(origin))
+        // An origin over plain http is always this machine.
+        let direct = is_loopback(origin.host()) || self.bypass.covers(origin);
+        self.proxy.as_ref().filter(|_| !direct)
     }
 }
 
