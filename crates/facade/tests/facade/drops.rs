@@ -86,8 +86,10 @@ async fn at_every_await(variant: Variant) {
         }
         let verdict = rig.record.verdict();
         classes.insert(verdict.as_str());
-        let settled = rig.journal.settled("k");
-        assert_eq!(settled.unwrap_or(Class::Unsent), verdict, "after {polls} polls");
+        let settled = rig.journal.settled("k").unwrap_or(Class::Unsent);
+        // After a throttle the repeat may have begun without a byte, which the wire does not show.
+        let later = verdict.fold(Class::Unsent);
+        assert!([verdict, later].contains(&settled), "{settled:?}, not {verdict:?}, after {polls} polls");
         assert_eq!(rig.journal.is_open("k").await, verdict == Class::Ambiguous, "after {polls} polls");
         afterwards(&rig, verdict, slot.max(clock.now()), &variant).await;
         let drained = rig.client.shutdown(SECOND).await;
@@ -160,12 +162,14 @@ async fn between_retries_of_refused_connections() {
 async fn between_retries_after_a_throttle() {
     const THROTTLE: &str = r#"{"type":"error","error":{"type":"rate_limit","message":"slow"}}"#;
     let script = &[Does::Answers(429, THROTTLE), Does::AnswersLate(SECOND)];
-    at_every_await(Variant { script, classes: &["ambiguous", "deferred", "unsent"], ..PLAIN }).await;
+    let delays = Delays { begin: Duration::from_millis(6), ..PLAIN.delays };
+    at_every_await(Variant { script, delays, classes: &["ambiguous", "deferred", "unsent"], ..PLAIN }).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn between_retries_after_a_lost_answer() {
-    at_every_await(Variant { script: &[Does::Closes, Does::AnswersLate(SECOND)], ..PLAIN }).await;
+    let delays = Delays { begin: Duration::from_millis(6), ..PLAIN.delays };
+    at_every_await(Variant { script: &[Does::Closes, Does::AnswersLate(SECOND)], delays, ..PLAIN }).await;
 }
 
 #[tokio::test(start_paused = true)]
