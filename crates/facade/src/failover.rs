@@ -77,12 +77,15 @@ impl<'a> Claimed<'a> {
         is_first: bool,
     ) -> Option<Attempt> {
         let (job, idempotency) = (self.job, route.provider.profile().idempotency);
-        let attempt = match is_first {
+        let mut attempt = match is_first {
             true => Attempt::create(request, intent, idempotency, job.deadline)
                 .numbered(number)
                 .reporting_to(job.evidence.clone()),
             false => Attempt::elsewhere(request, intent, idempotency, job.deadline, &job.evidence)?,
         };
+        if let Some(retry) = &job.retry {
+            retry.clone().attach(&mut attempt);
+        }
         Some(attempt.in_lane(job.lane))
     }
 

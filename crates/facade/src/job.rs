@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use trunkline_core_types::{Deadline, Evidence, IdempotencyKey, Lane, NewCall};
+use trunkline_transport::RetrySettings;
 
 use crate::Order;
 use crate::detail::detail;
@@ -19,6 +20,7 @@ pub(crate) struct Job {
     pub(crate) lane: Lane,
     pub(crate) deadline: Deadline,
     pub(crate) evidence: Evidence,
+    pub(crate) retry: Option<RetrySettings>,
 }
 
 impl Job {
@@ -29,7 +31,8 @@ impl Job {
             Deadline::At(_) => Lane::Interactive,
             Deadline::AfterPermit { .. } => Lane::Bulk,
         });
-        Self { key, shared, detail: detail(&order.call), call: order.call, lane, deadline, evidence }
+        let (retry, detail) = (order.retry, detail(&order.call));
+        Self { key, shared, detail, call: order.call, lane, deadline, evidence, retry }
     }
 
     /// Until when to wait for anything before the first permit.

@@ -78,7 +78,8 @@ pub use trunkline_journal::{
     JournalOpenError, JournalOpenErrorKind, JournalStatus, JournalView, SqliteJournal, SqliteSettings,
 };
 pub use trunkline_transport::{
-    BreakerSettings, BudgetSettings, Dial, RetrySettings, TransportSettings, Wire,
+    BreakerSettings, BudgetSettings, ClientCertificate, Dial, ProxyDial, ProxySettings, RetrySettings, Reuse,
+    TcpDial, TransportSettings, Wire,
 };
 
 // For a leaf of one's own, see `Account::service`.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use trunkline_core_types::{Call, CallRef, IdempotencyKey, InputError, Lane, NewCall};
+use trunkline_transport::RetrySettings;
 
 /// A call to place, with everything optional about how. A [`NewCall`] converts into one.
 #[derive(Debug, Clone)]
@@ -16,12 +17,14 @@ pub struct Order {
     pub lane: Option<Lane>,
     /// The time it has: from `place`, or in bulk from its first permit. Default: the transport's total, 30 s.
     pub timeout: Option<Duration>,
+    /// How often and after what pauses this call is tried again. Default: the client's.
+    pub retry: Option<RetrySettings>,
 }
 
 impl Order {
     /// A call placed the default way.
     pub fn new(call: NewCall) -> Self {
-        Self { call, key: None, lane: None, timeout: None }
+        Self { call, key: None, lane: None, timeout: None, retry: None }
     }
 
     /// Under this key.
@@ -45,6 +48,16 @@ impl Order {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
+    }
+
+    /// Tried again so instead of as the client's settings say; the retry budget stays the account's.
+    ///
+    /// # Errors
+    /// [`InputError`] naming the setting.
+    pub fn retry(mut self, settings: RetrySettings) -> Result<Self, InputError> {
+        settings.check()?;
+        self.retry = Some(settings);
+        Ok(self)
     }
 }
 

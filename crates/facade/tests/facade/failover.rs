@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline::{Client, Clock, ErrorKind, NewCall, Order};
+use trunkline::{Client, Clock, ErrorKind, NewCall, Order, RetrySettings};
 use trunkline_core_types::VirtualClock;
 
 use crate::peer::{Does, Peer, builder, named};
@@ -67,6 +67,34 @@ async fn an_unknown_outcome_never_goes_on() {
     assert_eq!(client.place(keyed("k")).await.unwrap_err().kind(), ErrorKind::Ambiguous);
     assert_eq!(client.place(keyed("k")).await.unwrap_err().kind(), ErrorKind::Ambiguous);
     assert_eq!((first.count(), second.count()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_whose_breaker_is_open_is_asked_last_and_comes_back() {
+    let broken = (0..20).map(|_| Does::Answers(503, ""));
+    let (first, second) = (Peer::new(broken), Peer::new([]));
+    let client = two(&first, &second);
+    for n in 0..10 {
+        // Nothing tells whether a 503 rang; under the key it is asked again, and then left open.
+        let order = keyed(&format!("broken-{n}")).retry(twice()).unwrap();
+        assert_eq!(client.place(order).await.unwrap_err().kind(), ErrorKind::Ambiguous);
+    }
+    let clock = VirtualClock::new();
+    let started = clock.now();
+    let placed = client.place(keyed("next")).await.unwrap();
+    assert_eq!((placed.reference.unwrap().account.as_str(), placed.tries), ("backup", 1));
+    assert_eq!((first.count(), clock.now()), (20, started), "at once, and the first is not asked");
+    clock.sleep_until(started + Duration::from_secs(40)).await;
+    for n in 0..4 {
+        let placed = client.place(keyed(&format!("later-{n}"))).await.unwrap();
+        assert_eq!(placed.reference.unwrap().account.as_str(), "main");
+    }
+}
+
+fn twice() -> RetrySettings {
+    let mut settings = RetrySettings::aws_standard_2_1();
+    settings.max_tries = 2;
+    settings
 }
 
 #[tokio::test(start_paused = true)]

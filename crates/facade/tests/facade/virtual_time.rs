@@ -5,7 +5,9 @@ use std::num::NonZeroU32;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use trunkline::{BoxFuture, Class, Clock, DialCheck, ErrorKind, Idempotency, NewCall, Order, Scope};
+use trunkline::{
+    BoxFuture, Class, Clock, DialCheck, ErrorKind, Idempotency, NewCall, Order, RetrySettings, Scope,
+};
 use trunkline_core_types::VirtualClock;
 
 use crate::peer::{Does, Peer, account, builder, client, per_second};
@@ -38,6 +40,18 @@ async fn the_same_key_rings_once_and_gives_the_old_answer() {
     let error = client.place(other).await.unwrap_err();
     assert_eq!((error.kind(), peer.count()), (ErrorKind::Input, 1));
     assert!(error.to_string().contains("idempotency_key"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_may_have_retry_settings_of_its_own() {
+    let peer = Peer::new((0..2).map(|_| Does::Closes));
+    let client = client(&peer);
+    let once = keyed("once").retry(RetrySettings::never()).unwrap();
+    assert_eq!(client.place(once).await.unwrap_err().tries(), 1);
+    assert_eq!(client.place(keyed("usual")).await.unwrap().tries, 2);
+    let mut wrong = RetrySettings::default();
+    wrong.max_tries = 0;
+    assert_eq!(keyed("wrong").retry(wrong).unwrap_err().field(), "max_tries");
 }
 
 #[tokio::test(start_paused = true)]
