@@ -1,5 +1,7 @@
 //! What became of calls whose outcome is not known: asks the provider, never before it can know, and believes only proof.
 
+mod report;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,6 +14,8 @@ use trunkline_core_types::{
     Attempt, Call, Class, ClockExt, Fact, IdempotencyKey, Intent, JournalError, JournalErrorKind, Lookup,
     Reply,
 };
+
+pub use report::{Finding, Report};
 
 use crate::inner::{Inner, Route};
 use crate::{Client, Error};
@@ -49,38 +53,6 @@ pub(crate) type Cursor = Mutex<Option<IdempotencyKey>>;
 pub struct Reconciler {
     inner: Arc<Inner>,
     frees: bool,
-}
-
-/// What one run found out about a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Finding {
-    /// It was placed, and is settled so: `place` under its key gives the old answer.
-    Placed,
-    /// It was not placed. Its key is free if that was asked for; else it stays open.
-    ProvenAbsent,
-    /// The provider cannot say, or said what proves nothing.
-    StillUnknown,
-    /// It could not be asked about, or the answer could not be noted.
-    Failed,
-}
-
-/// What one run did.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct Report {
-    /// Calls found and settled as placed.
-    pub placed: usize,
-    /// Calls proven not to have been placed.
-    pub proven_absent: usize,
-    /// Calls of which nothing could be proven.
-    pub still_unknown: usize,
-    /// Calls that could not be asked about, or whose answer could not be noted.
-    pub failed: usize,
-    /// Each call that was looked at, with what was found.
-    pub findings: Vec<(IdempotencyKey, Finding)>,
-    /// The last thing that failed; also why a run looked at nothing: the journal did not list, or another run is under way.
-    pub error: Option<Error>,
 }
 
 impl Client {
@@ -303,22 +275,6 @@ fn release(route: &Route, intent: &Intent) {
 
 fn unnoted(error: JournalError) -> Error {
     Error::unsent("the journal could not note what became of a call; it stays open").caused_by(error)
-}
-
-impl Report {
-    fn note(&mut self, key: IdempotencyKey, looked: Result<Finding, Error>) {
-        let finding = looked.unwrap_or_else(|error| {
-            self.error = Some(error.with_key(&key));
-            Finding::Failed
-        });
-        *match finding {
-            Finding::Placed => &mut self.placed,
-            Finding::ProvenAbsent => &mut self.proven_absent,
-            Finding::StillUnknown => &mut self.still_unknown,
-            Finding::Failed => &mut self.failed,
-        } += 1;
-        self.findings.push((key, finding));
-    }
 }
 
 impl fmt::Debug for Reconciler {

@@ -7,6 +7,7 @@ mod batch;
 #[cfg(feature = "batch")]
 mod batch_files;
 mod bulk;
+mod callbacks;
 mod drops;
 mod failover;
 #[cfg(feature = "reqwest")]
