@@ -157,8 +157,8 @@ macro_rules! rows {
             }
         })*
 
-        fn all() -> Vec<(&'static str, Row)> {
-            vec![$((stringify!($name), $row)),*]
+        fn all() -> Vec<Row> {
+            vec![$($row),*]
         }
     };
 }
@@ -243,9 +243,7 @@ rows! {
 }
 
 #[test]
-fn every_failure_is_told_from_every_other() {
-    let mut messages: Vec<_> = all().into_iter().map(|(name, row)| (row.kind, row.progress, name)).collect();
-    messages.sort_by_key(|(_, progress, _)| *progress);
-    let reached: std::collections::BTreeSet<_> = messages.iter().map(|(_, progress, _)| progress).collect();
+fn the_table_reaches_every_step() {
+    let reached: std::collections::BTreeSet<_> = all().into_iter().map(|row| row.progress).collect();
     assert_eq!(reached.len(), Progress::ALL.len() - 1, "all but waiting, which has no connection");
 }
