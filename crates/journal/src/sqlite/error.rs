@@ -75,6 +75,9 @@ impl From<rusqlite::Error> for JournalOpenError {
             Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
                 (Kind::Access, "the file cannot be opened; check the path and its permissions")
             }
+            Some(ErrorCode::SystemIoFailure) => {
+                (Kind::Store, "the disk refused, full or failing; see the cause")
+            }
             _ => (Kind::Store, "the store failed; see the cause"),
         };
         Self::new(kind, message).with_source(error)
@@ -90,6 +93,9 @@ pub(super) fn failed(step: &str, error: rusqlite::Error) -> JournalError {
     let (kind, what) = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => {
             (JournalErrorKind::Full, "there is no room for it; free some or raise max_bytes")
+        }
+        Some(ErrorCode::SystemIoFailure) => {
+            (JournalErrorKind::Store, "the disk refused, full or failing; see the cause")
         }
         _ => (JournalErrorKind::Store, "the store failed; see the cause"),
     };

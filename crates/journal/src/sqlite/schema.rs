@@ -190,3 +190,32 @@ fn escaped(path: &Path) -> Result<String, JournalOpenError> {
     })?;
     Ok(text.replace('%', "%25").replace('?', "%3f").replace('#', "%23"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use trunkline_core_types::SystemClock;
+
+    #[test]
+    fn a_commit_reaches_the_disk_and_a_deletion_leaves_nothing() {
+        let folder = std::env::temp_dir().join(format!("trunkline-schema-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (conn, _lock) =
+            open(&folder.join("journal"), &SqliteSettings::new(Arc::new(SystemClock::new()))).unwrap();
+        // Full is 2.
+        for (pragma, want) in [("synchronous", 2), ("foreign_keys", 1), ("secure_delete", 1)] {
+            let value: i64 = conn.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
+            assert_eq!(value, want, "{pragma}");
+        }
+        let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_path_is_escaped_in_a_uri() {
+        assert_eq!(escaped(Path::new("/a b/50%?#.journal")).unwrap(), "/a b/50%25%3f%23.journal");
+    }
+}

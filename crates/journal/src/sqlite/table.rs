@@ -34,6 +34,8 @@ pub(super) struct Entry {
     /// A call of this process claimed it, so attempts in flight may still end.
     ours: bool,
     dirty: bool,
+    /// Its image is out, and may come back.
+    writing: bool,
     /// Waits in `Table::kept`.
     kept: bool,
     changes: Vec<Change>,
@@ -73,7 +75,16 @@ pub(super) struct Table {
 impl Entry {
     /// A key from the file.
     pub(super) fn stored(id: i64, claims: u32, life: Life) -> Self {
-        Self { life, id: Some(id), claims, ours: false, dirty: false, kept: false, changes: Vec::new() }
+        Self {
+            life,
+            id: Some(id),
+            claims,
+            ours: false,
+            dirty: false,
+            writing: false,
+            kept: false,
+            changes: Vec::new(),
+        }
     }
 
     fn open(&self) -> &Open {
@@ -150,7 +161,7 @@ impl Entry {
     /// Nobody in this process can come back to it, so the file alone may hold it.
     fn may_go(&self) -> bool {
         let held = matches!(&self.life, Life::Held(open) if !open.is_left());
-        !(self.dirty || held || self.ours && self.open().in_flight())
+        !(self.dirty || self.writing || held || self.ours && self.open().in_flight())
     }
 }
 
@@ -282,6 +293,7 @@ impl Table {
         let image = |key: IdempotencyKey| {
             let entry = self.keys.get_mut(&key).filter(|entry| entry.dirty)?;
             entry.dirty = false;
+            entry.writing = true;
             Some(entry.image())
         };
         keys.into_iter().filter_map(image).collect()
@@ -291,6 +303,7 @@ impl Table {
     pub(super) fn written(&mut self, image: &Image, id: i64) {
         if let Some(entry) = self.keys.get_mut(&image.intent.key) {
             entry.id = Some(id);
+            entry.writing = false;
         }
         self.keep(&image.intent.key);
     }
@@ -299,6 +312,7 @@ impl Table {
     pub(super) fn unwritten(&mut self, image: Image) {
         let key = &image.intent.key;
         let Some(entry) = self.keys.get_mut(key) else { return };
+        entry.writing = false;
         let mut changes = image.changes;
         changes.append(&mut entry.changes);
         entry.changes = changes;

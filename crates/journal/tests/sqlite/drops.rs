@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Waker};
 use futures_util::future::join_all;
 use proptest::prelude::*;
 use trunkline_core_types::{AttemptJournal, Claim, Class, JournalErrorKind, Scope, SystemClock};
-use trunkline_journal::MemoryJournal;
+use trunkline_journal::{MemoryJournal, SqliteJournal};
 
-use crate::support::{Folder, at, intent, place};
+use crate::support::{Folder, at, fenced, intent, place};
 
 fn polled<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
@@ -135,11 +135,7 @@ async fn keys_that_left_the_memory_answer_as_before() {
     place(&journal, "placed", Class::Accepted).await;
     place(&journal, "unknown", Class::Ambiguous).await;
     place(&journal, "unsent", Class::Unsent).await;
-    let others: Vec<_> = (0..3_000).map(|i| format!("other-{i}")).collect();
-    for some in others.chunks(500) {
-        join_all(some.iter().map(|key| place(&journal, key, Class::Accepted))).await;
-    }
-    journal.flush().await.unwrap();
+    many_others(&journal).await;
     let debug = format!("{journal:?}");
     let in_memory: usize = debug.split([' ', ',']).find_map(|word| word.parse().ok()).unwrap();
     assert!(in_memory <= 1_024, "{debug}");
@@ -158,6 +154,53 @@ async fn keys_that_left_the_memory_answer_as_before() {
     assert_eq!(journal.claim(&intent("unsent")).await.unwrap(), Claim::Go { number: 2 });
     assert_eq!(journal.begin(&intent("unsent"), 1).await.unwrap_err().kind(), JournalErrorKind::State);
     journal.begin(&intent("unsent"), 2).await.unwrap();
+}
+
+/// Ends and pushes out of the memory whatever may go.
+async fn many_others(journal: &SqliteJournal) {
+    let others: Vec<_> = (0..1_500).map(|i| format!("other-{i}")).collect();
+    for some in others.chunks(500) {
+        join_all(some.iter().map(|key| place(journal, key, Class::Accepted))).await;
+    }
+    journal.flush().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_may_still_change_stays_in_the_memory() {
+    let folder = Folder::new();
+    let journal = folder.open();
+    place(&journal, "unknown", Class::Ambiguous).await;
+    let flying = intent("flying");
+    journal.claim(&flying).await.unwrap();
+    journal.begin(&flying, 1).await.unwrap();
+    journal.settle(&flying.key, Class::Accepted, None).unwrap();
+    journal.flush().await.unwrap();
+    let conn = rusqlite::Connection::open(folder.file()).unwrap();
+    conn.execute_batch(
+        "CREATE TRIGGER stuck BEFORE UPDATE ON calls WHEN OLD.key = 'unknown' BEGIN SELECT raise(ABORT, 'not now'); END",
+    )
+    .unwrap();
+    journal.settle(&intent("unknown").key, Class::Accepted, None).unwrap();
+    many_others(&journal).await;
+
+    journal.end(&flying.key, 1, Class::Accepted, Some("reply".into())).unwrap();
+    assert_eq!(journal.claim(&intent("unknown")).await.unwrap(), Claim::Settled(Class::Accepted, None));
+    assert_eq!(journal.status().await.unwrap().unwritten, 1);
+    conn.execute_batch("DROP TRIGGER stuck").unwrap();
+    assert_eq!(journal.status().await.unwrap().unwritten, 0);
+}
+
+#[tokio::test]
+async fn a_key_freed_under_an_attempt_is_dialled_again() {
+    let folder = Folder::new();
+    let journal = folder.open();
+    let call = fenced("dead", at(1_000_000_000));
+    for number in 1..4 {
+        assert_eq!(journal.claim(&call).await.unwrap(), Claim::Go { number });
+        journal.begin(&call, number).await.unwrap();
+        journal.settle(&call.key, Class::Unsent, None).unwrap();
+    }
+    assert_eq!(journal.status().await.unwrap().free, 1);
 }
 
 #[tokio::test]

@@ -69,6 +69,8 @@ async fn it_sweeps_by_itself_once_a_minute() {
     for i in 0..2 {
         place(&journal, &format!("next-{i}"), Class::Accepted).await;
     }
+    // Forgotten in the memory too.
+    assert_eq!(journal.claim(&intent("placed")).await.unwrap(), Claim::Go { number: 1 });
     journal.close().await;
     let status = SqliteJournal::read_only(folder.file()).unwrap().status().unwrap();
     assert_eq!(status.accepted, 2);
