@@ -31,7 +31,8 @@ pub enum Claim {
 /// `Rejected(Account)` leave it to the claimer until he settles the call, which frees it. A claim whose process died before any
 /// `begin` is free, one that died after is open.
 pub trait AttemptJournal: Debug + Send + Sync + 'static {
-    /// Compare-and-insert, once per call, outside retry and failover.
+    /// Compare-and-insert, once per call, outside retry and failover. A future that is dropped before it gave its answer must not leave
+    /// the key taken: nobody would free it.
     ///
     /// # Errors
     /// [`JournalError`]: then nothing may be sent.

@@ -61,6 +61,9 @@ impl Retry {
         loop {
             let mut outcome = self.inner.send(attempt).await;
             progress.note(&outcome);
+            if kind(&outcome) == Some(FailureKind::StaleConnection) {
+                self.observer.saw(Fact::StaleConnection);
+            }
             let Some(next) = self.decide(settings, &progress, &spare, &outcome) else {
                 self.reward(&progress, &outcome);
                 (outcome.class, outcome.tries) = (progress.class(&outcome), progress.tries);

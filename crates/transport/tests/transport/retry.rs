@@ -257,3 +257,12 @@ async fn the_pause_is_drawn_from_the_injected_source() {
         .await;
     near(&gaps(&below), &[1_000, 2_000]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_connection_is_a_fact() {
+    let facts = Arc::new(Facts::default());
+    let stale = || Outcome::unsent(AttemptError::new(FailureKind::StaleConnection, "scripted"));
+    let below = Below::new([stale(), placed()]);
+    layer(&below, RetrySettings::article(), &budget(500), &facts).send(read()).await;
+    assert_eq!(facts.take().iter().filter(|fact| **fact == Fact::StaleConnection).count(), 1);
+}
