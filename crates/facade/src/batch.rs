@@ -13,7 +13,7 @@
 //! let rows: Vec<_> = Batch::csv(file.as_bytes(), columns)?.collect::<Result<_, _>>()?;
 //!
 //! assert!(matches!(&rows[0], Entry::Row(row) if row.line == 2));
-//! assert!(matches!(&rows[1], Entry::Rejected(bad) if bad.line == 3 && bad.field == "to"));
+//! assert!(matches!(&rows[1], Entry::Rejected(bad) if bad.line == 3 && &*bad.field == "to"));
 //! assert!(matches!(&rows[2], Entry::Duplicate(again) if again.line == 4));
 //! # Ok::<(), trunkline::Error>(())
 //! ```
@@ -39,3 +39,7 @@ pub use report::{RejectsWriter, ResultsWriter};
 pub use row::{Duplicate, Entry, Rejected, Row};
 pub use run::{BatchRun, BatchSettings, RowClass, RowResult};
 pub use tally::{Survey, Tally};
+
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../../../docs/batch.md")]
+mod guide {}
