@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Response;
 use trunkline_core_types::{
-    Attempt, Class, Clock, Deadline, DeniedKind, Entropy, Fact, FailureKind, HttpService, Idempotency,
-    KeyErrorKind, Lane, Observer, Outcome, Reply, VirtualClock,
+    Attempt, AttemptError, Class, Clock, Deadline, DeniedKind, Entropy, Fact, FailureKind, HttpService,
+    Idempotency, KeyErrorKind, Lane, Observer, Outcome, Reply, VirtualClock,
 };
 use trunkline_transport::{BudgetSettings, Retry, RetryBudget, RetrySettings};
 
