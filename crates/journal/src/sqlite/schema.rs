@@ -170,8 +170,10 @@ fn migrate(conn: &mut Connection, from: u32) -> Result<(), JournalOpenError> {
 /// What the process before held: free if no attempt began, else open until there is proof.
 fn recover(conn: &Connection, settings: &SqliteSettings) -> Result<(), JournalOpenError> {
     let now = super::rows::millis(settings.clock.wall());
+    // Both conditions, so that the index of open calls serves.
     conn.execute(
-        "UPDATE calls SET state = iif(tried = 0, 'free', 'left'), changed_ms = ?1 WHERE state = 'held'",
+        "UPDATE calls SET state = iif(tried = 0, 'free', 'left'), changed_ms = ?1
+         WHERE state IN ('held', 'left') AND state = 'held'",
         [now],
     )?;
     Ok(())
