@@ -83,7 +83,10 @@ impl Inner {
         if let Some((account, reply)) = known
             && let Some(route) = through(&account)
         {
-            return conclude(route, key, &Outcome::new(class, Ok(reply)), true);
+            let mut outcome = Outcome::new(class, Ok(reply));
+            // An old answer is no try of this call.
+            outcome.tries = 0;
+            return conclude(route, key, &outcome, true);
         }
         match class {
             Class::Accepted => {

@@ -10,8 +10,11 @@ use trunkline::batch::{Batch, BatchRun, BatchSettings, Columns, ResultsWriter, R
 use trunkline::keys::StaticKeys;
 use trunkline::providers::ClaudeVoice;
 use trunkline::{Account, AttemptJournal, Client, Clock, Journal, RetrySettings, SystemClock};
+use trunkline_core_types::VirtualClock;
 use trunkline_journal::MemoryJournal;
 use trunkline_simulator::{Fault, Simulator, SimulatorBuilder};
+
+use crate::peer::{self, Does, Peer};
 
 fn file(rows: u32) -> String {
     let rows: String = (0..rows).map(|n| format!("{},hello\n", number(n))).collect();
@@ -242,4 +245,37 @@ async fn an_unknown_row_can_be_asked_about_soon() {
     // The call might have waited a day for its permit; once it has it, its own time is what counts.
     let soon = SystemClock::new().wall() + Duration::from_secs(8);
     assert_eq!(store.open_calls(soon, None, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_row_that_was_found_is_placed_already() {
+    const FOUND: &str = r#"{"data":[{"call_id":"call_7","status":"ringing","timestamps":{"created":"2026-01-01T00:00:00Z"},"cost":0.015,"idempotency_key":"k"}],"has_more":false,"last_id":"call_7"}"#;
+    const CALL: &str = r#"{"call_id":"call_7","status":"ringing","timestamps":{"created":"2026-01-01T00:00:00Z"},"cost":0.015}"#;
+    let lost = [Does::Closes, Does::Closes, Does::Closes];
+    let peer = Peer::new(lost.into_iter().chain([Does::Answers(200, FOUND), Does::Answers(200, CALL)]));
+    let client = peer::client(&peer);
+    let file = format!("to,say,key\n{},hello,k\n", number(1));
+    let run = || end(client.place_batch(batch(&file), BatchSettings::default()));
+    assert_eq!(run().await.0, counts(&[(RowClass::Ambiguous, 1)]));
+    // The time of the call, not of its whole wait, and then the provider's delays.
+    let clock = VirtualClock::new();
+    clock.sleep_until(clock.now() + Duration::from_secs(100)).await;
+    assert_eq!(client.reconciler().run_once(10).await.placed, 1);
+    let (counted, results) = run().await;
+    assert_eq!(counted, counts(&[(RowClass::Already, 1)]));
+    assert_eq!((results[0].call.as_ref().unwrap().id.as_str(), peer.count()), ("call_7", 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_were_refused_before_do_not_use_up_the_limit() {
+    const BARRED: &str =
+        r#"{"type":"error","error":{"type":"invalid_request","message":"barred","param":"to"}}"#;
+    let peer = Peer::new((0..9).map(|_| Does::Answers(400, BARRED)));
+    let client = peer::client(&peer);
+    for asked in [2, 4, 5, 5] {
+        let mut settings = BatchSettings::default();
+        settings.limit = Some(2);
+        end(client.place_batch(batch(&file(5)), settings)).await;
+        assert_eq!(peer.count(), asked);
+    }
 }
