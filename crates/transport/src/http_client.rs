@@ -77,7 +77,8 @@ impl HttpClient {
         let ends_by = attempt.deadline().ends_by();
         let (live, reused) = match self.pool.take(attempt.operation(), self.clock.now()) {
             Some(live) => (live, true),
-            None => match self.connect(ends_by).await {
+            // Boxed, since it is large and most attempts find a connection.
+            None => match Box::pin(self.connect(ends_by)).await {
                 Ok(live) => (live, false),
                 Err(error) => return Outcome::unsent(error),
             },
@@ -142,7 +143,7 @@ impl HttpService for HttpClient {
             let good = self.pool.take(attempt.operation(), self.clock.now());
             let live = match good {
                 Some(live) => Ok(live),
-                None => self.connect(attempt.wait_until()).await,
+                None => Box::pin(self.connect(attempt.wait_until())).await,
             };
             if let Ok(live) = live {
                 self.pool.put(live, self.clock.now());

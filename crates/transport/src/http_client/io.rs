@@ -39,14 +39,19 @@ impl Written {
     }
 }
 
+/// How much is read at once, in bytes: hyper's own buffer.
+const CHUNK: usize = 8 << 10;
+
 pub(super) struct Counted {
     wire: Box<dyn Wire>,
     written: Written,
+    /// A wire reads into memory that is set; hyper's is not, and setting it anew for each look would cost more than the read.
+    chunk: Box<[u8]>,
 }
 
 impl Counted {
     pub(super) fn new(wire: Box<dyn Wire>, written: Written) -> Self {
-        Self { wire, written }
+        Self { wire, written, chunk: vec![0; CHUNK].into() }
     }
 
     fn abort(&mut self) {
@@ -58,8 +63,10 @@ impl Counted {
 
 impl AsyncRead for Counted {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = std::task::ready!(self.get_mut().wire.poll_read(cx, buf.initialize_unfilled()))?;
-        buf.advance(read);
+        let this = self.get_mut();
+        let most = buf.remaining().min(this.chunk.len());
+        let read = std::task::ready!(this.wire.poll_read(cx, &mut this.chunk[..most]))?;
+        buf.put_slice(&this.chunk[..read]);
         Poll::Ready(Ok(()))
     }
 }
