@@ -61,6 +61,12 @@ impl Sign for BasicSigner {
         })
     }
 
+    fn warm<'a>(&'a self, request: &'a Request<Bytes>, deadline: Instant) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let _ = self.0.made(request, deadline, header).await;
+        })
+    }
+
     fn learn(&self, status: StatusCode, _headers: &HeaderMap) -> bool {
         self.0.learn(status)
     }

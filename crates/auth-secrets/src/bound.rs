@@ -59,11 +59,7 @@ impl<T> Bound<T> {
             host.as_bytes().eq_ignore_ascii_case(self.origin.authority().as_bytes())
                 || host.as_bytes().strip_prefix(bare).is_some_and(|rest| rest == self.explicit_port())
         });
-        // A port that is no number reads as none, and would pass for the scheme's own.
-        let port_read = request.uri().authority().is_some_and(|authority| {
-            authority.port_u16().is_some() || authority.as_str() == authority.host()
-        });
-        if self.origin.serves(request.uri()) && port_read && same_host {
+        if self.origin.serves(request.uri()) && same_host {
             return Ok(());
         }
         let bound = format!("the signer is bound to {} and signs nothing else; check base_url", self.origin);

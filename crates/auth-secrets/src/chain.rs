@@ -55,6 +55,14 @@ impl Sign for Signers {
         })
     }
 
+    fn warm<'a>(&'a self, request: &'a Request<Bytes>, deadline: Instant) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            for signer in self.in_order() {
+                signer.warm(request, deadline).await;
+            }
+        })
+    }
+
     fn learn(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         // Each has to hear of it: any of them may hold the key that was refused.
         self.in_order().fold(false, |learned, signer| signer.learn(status, headers) | learned)

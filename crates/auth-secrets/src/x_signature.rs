@@ -47,6 +47,12 @@ impl Sign for XSignatureSigner {
         })
     }
 
+    fn warm<'a>(&'a self, request: &'a Request<Bytes>, deadline: Instant) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let _ = self.0.made(request, deadline, keyed).await;
+        })
+    }
+
     fn learn(&self, status: StatusCode, _headers: &HeaderMap) -> bool {
         self.0.learn(status)
     }

@@ -31,6 +31,14 @@ pub trait Sign: Debug + Send + Sync + 'static {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<(), KeyError>>;
 
+    /// Does ahead what `sign` would wait for; a failure shows in `sign`. Default: signs a copy, which it drops.
+    fn warm<'a>(&'a self, request: &'a Request<Bytes>, deadline: Instant) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let mut copy = request.clone();
+            let _ = self.sign(&mut copy, deadline).await;
+        })
+    }
+
     /// Learns from a reply. True if it was a 401 and the key that signed was dropped for the first time, so that asking again may
     /// help; once per key version.
     fn learn(&self, status: StatusCode, headers: &HeaderMap) -> bool {

@@ -57,9 +57,7 @@ impl HttpService for Signer {
 
     fn warm<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            // The signature itself is made again; this fetches the key into its cache.
-            let mut copy = attempt.request().clone();
-            let _ = self.sign.sign(&mut copy, attempt.wait_until()).await;
+            self.sign.warm(attempt.request(), attempt.wait_until()).await;
             self.inner.warm(attempt).await;
         })
     }
