@@ -54,6 +54,11 @@ impl<T: Clock + ?Sized> ClockExt for T {}
 pub trait Entropy: Debug + Send + Sync + 'static {
     /// The next 64 random bits.
     fn next(&self) -> u64;
+
+    /// The next 128, for a fresh key. Default: `next` twice.
+    fn next_pair(&self) -> [u64; 2] {
+        [self.next(), self.next()]
+    }
 }
 
 /// Convenience draws over any [`Entropy`].

@@ -18,7 +18,8 @@ impl IdempotencyKey {
 
     /// A fresh key of 128 random bits: `tk_` and 32 hex digits.
     pub fn mint(entropy: &dyn Entropy) -> Self {
-        Self(format!("tk_{:016x}{:016x}", entropy.next(), entropy.next()).into())
+        let [high, low] = entropy.next_pair();
+        Self(format!("tk_{high:016x}{low:016x}").into())
     }
 
     /// The key as it travels.

@@ -23,6 +23,8 @@ pub struct Origin {
     https: bool,
     host: Arc<str>,
     port: u16,
+    /// Host and port as they are usually written: one look at it tells that a URL is ours.
+    authority: Arc<str>,
 }
 
 impl Origin {
@@ -43,19 +45,21 @@ impl Origin {
 
     /// The `Host` header: the port is left out where it is the scheme's own.
     pub fn authority(&self) -> String {
-        if self.port == default_port(self.https) {
-            self.host.to_string()
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        self.authority.to_string()
     }
 
     /// Whether a request's URL goes to this origin.
     pub fn serves(&self, uri: &Uri) -> bool {
         let scheme = if self.https { "https" } else { "http" };
         uri.scheme_str() == Some(scheme)
-            && uri.host().is_some_and(|host| host.eq_ignore_ascii_case(&self.host))
-            && uri.authority().is_some_and(|authority| self.same_port(authority))
+            && uri
+                .authority()
+                .is_some_and(|authority| authority.as_str() == &*self.authority || self.same_place(authority))
+    }
+
+    /// The same host and port in another spelling.
+    fn same_place(&self, authority: &Authority) -> bool {
+        authority.host().eq_ignore_ascii_case(&self.host) && self.same_port(authority)
     }
 
     fn same_port(&self, authority: &Authority) -> bool {
@@ -105,13 +109,15 @@ impl FromStr for Origin {
             Ok(port) => port.unwrap_or(default_port(https)),
             Err(()) => return bad("the port must be a number from 1 to 65535"),
         };
-        Ok(Self { https, host: authority.host().to_ascii_lowercase().into(), port })
+        let host = authority.host().to_ascii_lowercase();
+        let authority = if port == default_port(https) { host.clone() } else { format!("{host}:{port}") };
+        Ok(Self { https, host: host.into(), port, authority: authority.into() })
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.https { "https" } else { "http" }, self.authority())
+        write!(f, "{}://{}", if self.https { "https" } else { "http" }, self.authority)
     }
 }
 

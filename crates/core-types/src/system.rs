@@ -54,6 +54,18 @@ impl Entropy for SystemEntropy {
             RandomState::new().hash_one(0u8)
         })
     }
+
+    fn next_pair(&self) -> [u64; 2] {
+        let mut bytes = [0; 16];
+        // Asking the system once costs half of asking it twice.
+        match getrandom::fill(&mut bytes) {
+            Ok(()) => {
+                let both = u128::from_ne_bytes(bytes);
+                [(both >> 64) as u64, both as u64]
+            }
+            Err(_) => [self.next(), self.next()],
+        }
+    }
 }
 
 /// Virtual time of a paused tokio runtime, with a wall clock that moves along from a fixed date.
