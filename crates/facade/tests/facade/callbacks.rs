@@ -25,7 +25,7 @@ use trunkline_simulator::{CallLife, CallbackFaults, Fault, Faults, Simulator};
 
 /// The Claude-style API as a service that does not know idempotency keys would be written: nothing is ever repeated.
 #[derive(Debug)]
-struct Keyless(ClaudeVoice, Profile);
+pub(crate) struct Keyless(pub(crate) ClaudeVoice, pub(crate) Profile);
 
 impl Keyless {
     fn new(sim: &Simulator) -> Self {

@@ -4,12 +4,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use trunkline::keys::StaticKeys;
+use trunkline::providers::ClaudeVoice;
 use trunkline::{
-    Client, Clock, ErrorKind, Fact, Finding, Journal, NewCall, Observer, Order, Reconciler, Report,
+    Account, Client, Clock, ErrorKind, Fact, Finding, Journal, NewCall, Observer, Order, Provider,
+    Reconciler, Report,
 };
 use trunkline_core_types::VirtualClock;
 use trunkline_journal::MemoryJournal;
 
+use crate::callbacks::Keyless;
 use crate::peer::{Does, Peer, account, builder, named};
 
 /// The transport's total, after which nothing of a call leaves, and the contract's processing and listing delays.
@@ -61,6 +65,22 @@ async fn nothing_is_judged_before_the_fence_and_the_provider_s_delays() {
     }
     let report = run(client.reconciler(), started).await;
     assert_eq!((counts(&report), peer.count()), ([0, 1, 0, 0], 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_account_s_own_delays_hold() {
+    let peer = Peer::new((0..3).map(|_| Does::Closes).chain([Does::Answers(200, NONE)]));
+    let voice = ClaudeVoice::new("http://127.0.0.1:9").unwrap();
+    let mut profile = voice.profile().clone();
+    (profile.listing_delay, profile.processing_delay) = (Duration::ZERO, Duration::ZERO);
+    let keys = StaticKeys::new("key".into()).unwrap();
+    let quick = Account::new("quick", Keyless(voice, profile), keys).unwrap();
+    let client = builder().account(account(&peer)).account(quick).build().unwrap();
+    let started = VirtualClock::new().now();
+    assert!(client.place(keyed("k")).await.unwrap_err().is_ambiguous());
+    until(started + DUE - Duration::from_millis(2)).await;
+    assert_eq!(counts(&client.reconciler().run_once(9).await), [0; 4]);
+    assert_eq!(counts(&run(client.reconciler(), started).await), [0, 1, 0, 0]);
 }
 
 #[tokio::test(start_paused = true)]
