@@ -49,7 +49,8 @@ pub(crate) fn detail(call: &NewCall) -> Bytes {
         url: url.as_deref(),
         v: 1,
     };
-    let mut bytes = Vec::with_capacity(say.map_or(0, str::len) + 256);
+    // Kept for as long as the journal keeps the key, so little more than a plain call takes.
+    let mut bytes = Vec::with_capacity(say.map_or(0, str::len) + 64);
     // Text, numbers and a map of text into memory: there is nothing that could fail.
     match serde_json::to_writer(&mut bytes, &detail) {
         Ok(()) => bytes.into(),
