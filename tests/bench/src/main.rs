@@ -36,11 +36,17 @@ enum Task {
         #[arg(long, default_value = "unknown")]
         commit: String,
         /// Rounds of the wire tables.
-        #[arg(long, default_value_t = 9)]
+        #[arg(long, default_value_t = 7)]
         rounds: usize,
         /// Where the results go.
         #[arg(long)]
         out: PathBuf,
+    },
+    /// `place` over a wire in memory, for a profiler.
+    Repeat {
+        /// How often.
+        #[arg(long, default_value_t = 10_000)]
+        calls: usize,
     },
     /// The server that all clients are measured against; prints its address and ends with its stdin.
     Serve,
@@ -64,6 +70,7 @@ enum Task {
 fn main() -> Result<()> {
     match Args::parse().task {
         Task::Run { group, commit, rounds, out } => run(group.as_deref(), commit, rounds, &out),
+        Task::Repeat { calls } => stack::repeat(calls),
         Task::Serve => serve::run(),
         Task::Client { kind, server, in_flight, calls } => wire::client(kind, server, in_flight, calls),
     }

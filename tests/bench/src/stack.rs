@@ -1,5 +1,6 @@
 //! The stack without I/O: what a call costs in each layer, added one by one, and `place` as a whole over a wire in memory.
 
+mod cpu;
 mod layers;
 mod memory;
 
@@ -17,6 +18,7 @@ use trunkline::Client;
 
 use crate::contenders::{Contender, Full, OurBare, account, client};
 use crate::report::{Group, Table};
+use cpu::CpuTime;
 use layers::{Bench, Depth};
 use memory::MemoryDial;
 
@@ -29,6 +31,7 @@ pub(crate) fn measure(folder: &Path, group: &mut Group) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _inside = runtime.enter();
     let mut criterion = Criterion::default()
+        .with_measurement(CpuTime {})
         .output_directory(folder)
         .without_plots()
         .sample_size(40)
@@ -52,7 +55,7 @@ fn in_memory() -> Result<Full> {
     Ok(Full::of(client))
 }
 
-fn stack(criterion: &mut Criterion, bench: &Bench, depth: Depth) -> Result<()> {
+fn stack(criterion: &mut Criterion<CpuTime>, bench: &Bench, depth: Depth) -> Result<()> {
     let stack = bench.stack(depth)?;
     ensure!(bench.call(depth, &*stack, bench.input()), "{} places nothing", depth.name());
     let mut group = criterion.benchmark_group("stack");
@@ -64,8 +67,17 @@ fn stack(criterion: &mut Criterion, bench: &Bench, depth: Depth) -> Result<()> {
     Ok(())
 }
 
+/// Places calls over a wire in memory: something to run under a profiler.
+pub(crate) fn repeat(calls: usize) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _inside = runtime.enter();
+    let full = in_memory()?;
+    runtime.block_on(full.call())?;
+    (0..calls).try_for_each(|_| spin(full.call()))
+}
+
 /// The whole client, polled until it is done: nothing else runs, so no waker is needed.
-fn whole(criterion: &mut Criterion, id: &str, client: &impl Contender) {
+fn whole(criterion: &mut Criterion<CpuTime>, id: &str, client: &impl Contender) {
     let mut group = criterion.benchmark_group("stack");
     group.throughput(Throughput::Elements(1));
     group.bench_function(id, |timed| timed.iter(|| spin(client.call()).is_ok()));
