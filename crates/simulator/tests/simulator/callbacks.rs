@@ -185,6 +185,20 @@ async fn settle(simulator: &Simulator, sends: u64) {
 }
 
 #[tokio::test]
+async fn the_next_event_of_a_call_waits_for_the_answer_to_the_one_before() {
+    let (simulator, clock) = started(|builder| builder).await;
+    let receiver = Receiver::new().await;
+    create(&simulator, "K", &receiver.body()).await.unwrap();
+    let (mut stream, _) = receiver.0.accept().await.unwrap();
+    assert_eq!(request(&mut stream).await.unwrap().kind(), "call.queued");
+    // Less than the sender's patience, so only two steps.
+    clock.advance(Duration::from_secs(5));
+    assert!(receiver.is_quiet().await);
+    stream.write_all(b"HTTP/1.1 204 X\r\n\r\n").await.unwrap();
+    assert_eq!(receiver.kinds(2).await, ["call.ringing", "call.answered"]);
+}
+
+#[tokio::test]
 async fn a_hang_up_is_told_at_once_and_nothing_after_it() {
     let (simulator, clock) = started(|builder| builder).await;
     let receiver = Receiver::new().await;
