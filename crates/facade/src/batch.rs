@@ -30,14 +30,16 @@ mod row;
 mod seen;
 
 mod report;
+mod result;
 mod run;
 mod tally;
 
 pub use columns::Columns;
 pub use read::Batch;
 pub use report::{RejectsWriter, ResultsWriter};
+pub use result::{RowClass, RowResult};
 pub use row::{Duplicate, Entry, Rejected, Row};
-pub use run::{BatchRun, BatchSettings, RowClass, RowResult};
+pub use run::{BatchRun, BatchSettings};
 pub use tally::{Survey, Tally};
 
 #[cfg(all(doctest, feature = "sqlite"))]
