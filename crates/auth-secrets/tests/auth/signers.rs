@@ -149,3 +149,17 @@ async fn a_previous_key_is_handed_on_and_never_signs() {
     BearerSigner::new(origin(), Arc::new(keys)).sign(&mut request, soon()).await.unwrap();
     assert_eq!(request.headers()[AUTHORIZATION], "Bearer new");
 }
+
+#[tokio::test]
+async fn warming_fetches_every_key_and_none_for_another_origin() {
+    let shelves = ["kv-1", "kv-2"].map(|version| Shelf::new(key("value", version)));
+    let [bearer, secret] = shelves.clone();
+    let signers = Signers::new(BearerSigner::new(origin(), bearer))
+        .with_body_signature(XSignatureSigner::new(origin(), secret));
+    let refuse = |signers: &Signers| signers.learn(StatusCode::UNAUTHORIZED, &HeaderMap::new());
+    signers.warm(&request("https://evil.example/v1/calls", b"{}"), soon()).await;
+    assert!(!refuse(&signers));
+    signers.warm(&request(URL, b"{}"), soon()).await;
+    assert!(refuse(&signers));
+    assert_eq!(shelves.map(|shelf| shelf.invalidated.lock().unwrap().clone()), [["kv-1"], ["kv-2"]]);
+}
