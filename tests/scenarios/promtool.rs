@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
-use trunkline_core_types::{Class, DeniedKind, Fact, KeyErrorKind, Lane, Observer, Operation, SystemClock};
+use trunkline_core_types::{
+    BreakerState, Class, DeniedKind, Fact, KeyErrorKind, Lane, Observer, Operation, SystemClock,
+};
 use trunkline_telemetry::{ARTICLE_PAIR, CATALOGUE, MetricsObserver, PrometheusExporter};
 use trunkline_tests::{scrape, variable};
 
@@ -42,13 +44,18 @@ fn facts() -> Vec<Fact> {
         Fact::KeyFetch { backend: "vault", error: Some(KeyErrorKind::Unavailable), took },
         Fact::KeyStale { backend: "vault", age: took },
         Fact::JournalFailed { step: "begin" },
+        Fact::RetryBudget { tokens: 500 },
+        Fact::Webhook { result: "accepted" },
+        Fact::OpenCalls { count: 1, oldest: took },
     ];
+    facts.extend(BreakerState::ALL.map(|state| Fact::Breaker { state }));
     for operation in Operation::ALL {
         for class in Class::ALL {
             facts.push(Fact::Attempt { operation, class, status: Some(201), took });
             facts.push(Fact::Attempt { operation, class, status: None, took });
             facts.push(Fact::Call { operation, class, tries: 1, took });
             facts.push(Fact::Retried { operation, class, after: took });
+            facts.push(Fact::RetryRefused { operation, class });
         }
     }
     for lane in Lane::ALL {

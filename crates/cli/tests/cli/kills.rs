@@ -105,7 +105,8 @@ fn kill(simulator: &Simulator, folder: &Path, kills: u64, seed: u64) -> u64 {
         running.0.wait().unwrap();
     }
     ran(command(simulator, folder, &["--timeout", "2"]).output().unwrap());
-    assert!(killed > kills / 2, "{killed}");
+    // On a slow machine the file may be over before the last kills.
+    assert!(killed > kills / 4, "{killed}");
     killed
 }
 

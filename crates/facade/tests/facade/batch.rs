@@ -197,7 +197,8 @@ async fn results_are_one_object_a_row() {
 
 #[test]
 fn a_results_line_that_was_cut_off_is_ended_first() {
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("cut.jsonl");
+    let path =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cut-{}.jsonl", std::process::id()));
     std::fs::write(&path, "{\"line\":2}\n{\"li").unwrap();
     drop(ResultsWriter::append(&path).unwrap());
     drop(ResultsWriter::append(&path).unwrap());

@@ -289,7 +289,8 @@ fn a_file_that_breaks_ends_with_its_error() {
 
 #[test]
 fn no_rejects_make_no_file() {
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("none.rejects.csv");
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("none-{}.rejects.csv", std::process::id()));
     let _ = std::fs::remove_file(&path);
     RejectsWriter::new(&path).unwrap();
     assert!(!path.exists());
