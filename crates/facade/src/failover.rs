@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
-use trunkline_core_types::{Attempt, AttemptError, Class, Denied, DeniedKind, FailureKind, Intent, Outcome};
+use trunkline_core_types::{
+    Attempt, AttemptError, Class, Denied, DeniedKind, FailureKind, Intent, JournalErrorKind, Outcome,
+};
 
 use crate::Error;
 use crate::inner::{Inner, Route};
@@ -129,7 +131,11 @@ impl<'a> Claimed<'a> {
             self.release();
         }
         if let Err(error) = self.inner.shared.journal.settle(&self.job.key, class, record) {
-            tracing::warn!(%error, "a call's end could not be noted; it stays open in the journal");
+            // A callback's proof may have come first: then there is nothing left to note.
+            let proven = class == Class::Ambiguous && error.kind() == JournalErrorKind::State;
+            if !proven {
+                tracing::warn!(%error, "a call's end could not be noted; it stays open in the journal");
+            }
         }
     }
 }

@@ -147,6 +147,11 @@ impl Open {
         Ended { open: self, answer }
     }
 
+    /// Whether an attempt began under this claim: before that nothing can be unknown.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.attempts.is_empty()
+    }
+
     /// Whether an attempt has no end yet.
     pub(crate) fn in_flight(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.class.is_none())

@@ -99,7 +99,7 @@ impl MemoryJournal {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let keys = self.keys();
         let open = keys.open.range::<IdempotencyKey, _>((from, Bound::Unbounded));
-        let fenced = open.filter(|(_, open)| open.intent.fence < fenced_before);
+        let fenced = open.filter(|(_, open)| open.has_begun() && open.intent.fence < fenced_before);
         fenced.take(limit).map(|(_, open)| open.intent.clone()).collect()
     }
 }

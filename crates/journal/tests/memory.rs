@@ -250,3 +250,14 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test]
+async fn a_claim_without_an_attempt_is_not_listed_as_open() {
+    let journal = MemoryJournal::new(Hand::new());
+    let call = intent("claimed");
+    journal.claim(&call).await.unwrap();
+    let listed = || journal.open_calls(at(5_000_000_000), None, 10);
+    assert!(listed().await.unwrap().is_empty());
+    journal.begin(&call, 1).await.unwrap();
+    assert_eq!(listed().await.unwrap(), std::slice::from_ref(&call));
+}
