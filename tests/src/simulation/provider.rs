@@ -123,10 +123,10 @@ impl World {
         self.chance(self.faults / 10)
     }
 
-    pub(super) fn first_byte(&self, account: usize) {
-        let now = self.clock.now();
+    /// The first byte of a request came, which the client began to write at `began`.
+    pub(super) fn first_byte(&self, account: usize, began: Instant) {
         self.note(account as u64);
-        self.book().starts.entry(account).or_default().push(now);
+        self.book().starts.entry(account).or_default().push(began);
     }
 
     /// Acts on a whole request; gives the reply.
@@ -178,7 +178,12 @@ impl World {
     pub(super) fn paces(&self) -> Vec<(Vec<Instant>, Vec<Instant>)> {
         let book = self.book();
         let throttles = |account| book.throttles.get(account).cloned().unwrap_or_default();
-        book.starts.iter().map(|(account, starts)| (starts.clone(), throttles(account))).collect()
+        let sorted = |starts: &Vec<Instant>| {
+            let mut starts = starts.clone();
+            starts.sort();
+            starts
+        };
+        book.starts.iter().map(|(account, starts)| (sorted(starts), throttles(account))).collect()
     }
 
     /// The client has read a reply to its end.

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use trunkline::{BoxFuture, Clock, Dial, Wire};
 use trunkline_core_types::{AttemptError, FailureKind, Origin};
@@ -27,6 +27,7 @@ impl Dial for SimDial {
                 account: self.account,
                 request: Vec::new(),
                 fate: None,
+                began: None,
                 blocked: None,
                 reply: Reply::None,
                 reader: None,
@@ -41,6 +42,8 @@ struct SimWire {
     request: Vec<u8>,
     /// Drawn with the first byte of a request.
     fate: Option<Fate>,
+    /// When the client first tried to write the request: a write that blocks leaves later, under the same permit.
+    began: Option<Instant>,
     blocked: Option<BoxFuture<'static, ()>>,
     reply: Reply,
     reader: Option<Waker>,
@@ -69,6 +72,9 @@ impl SimWire {
     /// How much of `offered` may be taken now.
     fn room(&mut self, offered: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let taken = self.request.len();
+        if taken == 0 {
+            self.began.get_or_insert(self.world.clock.now());
+        }
         let fate = self.fate.get_or_insert_with(|| self.world.fate());
         let limit = fate.write.map_or(usize::MAX, |(at, _)| at);
         let room = limit.saturating_sub(taken).min(offered).min(fate.gulp);
@@ -132,7 +138,8 @@ impl Wire for SimWire {
         }
         let room = std::task::ready!(self.room(buffer.len(), cx))?;
         if self.request.is_empty() && room > 0 {
-            self.world.first_byte(self.account);
+            let began = self.began.take().unwrap();
+            self.world.first_byte(self.account, began);
         }
         self.request.extend_from_slice(&buffer[..room]);
         if let Some(reader) = self.reader.take() {
