@@ -18,8 +18,11 @@ pub(super) const MIGRATIONS: [&str; 1] = [include_str!("schema/v1.sql")];
 /// How long a step waits for another connection, a reader's or an operator's.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Opens the file as its one writer. The lock is held as long as the [`File`] lives.
-pub(super) fn open(path: &Path, settings: &SqliteSettings) -> Result<(Connection, File), JournalOpenError> {
+/// Opens the file as its one writer. The lock is held as long as the [`LockFile`] lives.
+pub(super) fn open(
+    path: &Path,
+    settings: &SqliteSettings,
+) -> Result<(Connection, LockFile), JournalOpenError> {
     private_file(path)?;
     // Whatever name leads to the file, its lock is one.
     let unreadable = |source| JournalOpenError::access("the file's path cannot be followed", source);
@@ -64,14 +67,25 @@ pub(super) fn newest() -> u32 {
     MIGRATIONS.len() as u32
 }
 
-fn lock(path: &Path) -> Result<File, JournalOpenError> {
+/// The lock of the one writer. It is given up by word and not by closing alone: a child process that is being started holds a copy of
+/// every descriptor for a moment, and the lock with it.
+#[derive(Debug)]
+pub(super) struct LockFile(File);
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(path: &Path) -> Result<LockFile, JournalOpenError> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
     let file = private(&mut options).open(beside(path, ".lock"));
     let message = "its lock file cannot be made beside it; check that the folder can be written";
     let file = file.map_err(|source| JournalOpenError::access(message, source))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(LockFile(file)),
         Err(TryLockError::WouldBlock) => Err(JournalOpenError::new(
             Kind::Locked,
             "another process writes this file; stop it, or open the file read-only",

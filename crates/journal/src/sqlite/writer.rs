@@ -1,7 +1,6 @@
 //! The one thread that touches the file: it takes what has come together, writes it in one transaction, and answers after the commit.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use trunkline_core_types::{Claim, IdempotencyKey, Intent, JournalError, JournalE
 
 use super::error::failed;
 use super::rows::Rows;
+use super::schema::LockFile;
 use super::shared::{Grant, Shared, Step, Told};
 use super::table::Image;
 
@@ -24,7 +24,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Writer {
     conn: Connection,
-    lock: File,
+    lock: LockFile,
     shared: Arc<Shared>,
     retention: Duration,
     /// Dropped at the end, which `close` waits for.
@@ -33,7 +33,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(
-        (conn, lock): (Connection, File),
+        (conn, lock): (Connection, LockFile),
         shared: Arc<Shared>,
         retention: Duration,
         running: watch::Sender<()>,

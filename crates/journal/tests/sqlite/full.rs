@@ -96,7 +96,8 @@ async fn an_end_that_found_no_room_is_written_when_there_is_some() {
     assert_eq!(journal.status().await.unwrap().unwritten, 1);
 
     clock.forward(SqliteSettings::RETENTION + std::time::Duration::from_secs(1));
-    assert!(journal.sweep().await.unwrap() > 50);
+    // The writer may have begun to sweep by itself.
+    journal.sweep().await.unwrap();
     assert_eq!(journal.open_calls(crate::support::at(5_000_000_000), None, 9).await.unwrap(), vec![]);
     assert_eq!(journal.status().await.unwrap().unwritten, 0);
     drop(journal);

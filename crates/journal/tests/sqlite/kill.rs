@@ -122,7 +122,8 @@ fn told_until(mut writer: Command, folder: &Folder, round: u64, lines: u64) -> H
     steps
 }
 
-async fn check(journal: &SqliteJournal, round: u64, steps: &HashMap<(u32, u32), String>) {
+/// `ends_fit`: no end was refused; where the disk is full a later, smaller claim may fit and the end before it not, which leaves it open.
+async fn check(journal: &SqliteJournal, round: u64, steps: &HashMap<(u32, u32), String>, ends_fit: bool) {
     let reply = Some("reply".into());
     let claim = async |(&(task, call), step)| {
         let intent = intent(&format!("r{round}-{task}-{call}"));
@@ -130,7 +131,7 @@ async fn check(journal: &SqliteJournal, round: u64, steps: &HashMap<(u32, u32), 
     };
     for (task, call, step, claim) in join_all(steps.iter().map(claim)).await {
         // The task went on, so the end was durable before its next claim was.
-        let went_on = steps.contains_key(&(task, call + 1));
+        let went_on = ends_fit && steps.contains_key(&(task, call + 1));
         let free_unless_begun = step == "claim" && matches!(claim, Claim::Go { number: 1 });
         let open_unless_ended = claim == Claim::Open && !went_on;
         let fits = match kind(call) {
@@ -153,7 +154,7 @@ async fn what_a_killed_writer_was_told_is_there() {
         let steps = told_until(writer, &folder, round, 1 + entropy.below(400));
         told += steps.len();
         let journal = folder.open();
-        check(&journal, round, &steps).await;
+        check(&journal, round, &steps, true).await;
         journal.integrity_check().await.unwrap();
     }
     eprintln!("{ROUNDS} kills, seed {SEED}, {told} calls checked");
@@ -171,6 +172,6 @@ async fn what_was_told_before_the_disk_refused_is_there() {
     let steps = told_until(writer, &folder, 0, u64::MAX);
     assert!((20..u64::from(TASKS) as usize * 20_000).contains(&steps.len()), "{} calls", steps.len());
     let journal = folder.open();
-    check(&journal, 0, &steps).await;
+    check(&journal, 0, &steps, false).await;
     journal.integrity_check().await.unwrap();
 }
