@@ -1,5 +1,6 @@
 //! Fields out of a reply's JSON: strict about what is read, blind to the rest, silent about values.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -44,7 +45,9 @@ impl Bad {
 pub(crate) fn whole<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Bad> {
     // The parser's own message may repeat a value, so only its category is told.
     let bad = |what: &str| Bad::new("body", format!("{what}, {} bytes", body.len()));
-    let read = serde_json::from_slice(body).map_err(|error| match error.classify() {
+    // Checked once as a whole; from bytes, each field would be checked again.
+    let text = std::str::from_utf8(body).map_err(|_| bad("not JSON"))?;
+    let read = serde_json::from_str(text).map_err(|error| match error.classify() {
         Category::Eof => bad("cut off"),
         Category::Data => bad("JSON, but not an object that has each field once"),
         _ => bad("not JSON"),
@@ -74,14 +77,22 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(path: &str, raw: &'a RawValue, want: 
 
 /// A string that has to parse; `want` says what it is.
 pub(crate) fn parsed<T: FromStr>(path: &str, raw: &RawValue, want: &str) -> Result<T, Bad> {
-    let text: String = read(path, raw, want)?;
-    text.parse().map_err(|_| Bad::shape(path, raw, want))
+    string(path, raw, want)?.parse().map_err(|_| Bad::shape(path, raw, want))
+}
+
+/// The text of a string. Its raw form is JSON already, so without an escape it is the text between the quotes.
+pub(crate) fn string<'a>(path: &str, raw: &'a RawValue, want: &str) -> Result<Cow<'a, str>, Bad> {
+    let quoted = raw.get().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    match quoted.filter(|text| !text.contains('\\')) {
+        Some(text) => Ok(Cow::Borrowed(text)),
+        None => read(path, raw, want).map(Cow::Owned),
+    }
 }
 
 /// A string of 1 to `max` characters without control characters.
-pub(crate) fn word(path: &str, raw: &RawValue, max: usize) -> Result<String, Bad> {
+pub(crate) fn word<'a>(path: &str, raw: &'a RawValue, max: usize) -> Result<Cow<'a, str>, Bad> {
     let want = "a word";
-    let text: String = read(path, raw, want)?;
+    let text = string(path, raw, want)?;
     let fits = !text.is_empty() && text.chars().count() <= max && !text.chars().any(char::is_control);
     if fits { Ok(text) } else { Err(Bad::shape(path, raw, want)) }
 }
