@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{AccountId, E164, InputError, Money, SpokenText, Timestamp, WebUrl};
+use crate::{AccountId, E164, IdempotencyKey, InputError, Money, SpokenText, Timestamp, WebUrl};
 
 /// What the person hears.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -310,12 +310,14 @@ pub struct Call {
     pub duration: Option<Duration>,
     /// The price so far, where the reply says so.
     pub cost: Option<Money>,
+    /// The key it was placed under, where a look-up shows it.
+    pub key: Option<IdempotencyKey>,
 }
 
 impl Call {
     /// A call of which only id and status are known.
     pub fn new(id: CallId, status: CallStatus) -> Self {
-        Self { id, status, to: None, created: None, ended: None, duration: None, cost: None }
+        Self { id, status, to: None, created: None, ended: None, duration: None, cost: None, key: None }
     }
 }
 

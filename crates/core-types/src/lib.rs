@@ -100,7 +100,7 @@ pub use {
     e164::E164,
     event::{CallEvent, CallState, EventId, WebhookError, WebhookErrorKind},
     money::{Currency, Money},
-    provider::{AuthKind, BillingUnit, Lookup, Profile, Provider, ProviderError, ProviderErrorKind},
+    provider::{AuthKind, BillingUnit, Lookup, Page, Profile, Provider, ProviderError, ProviderErrorKind},
     speech::{SpokenText, WebUrl},
     time::Timestamp,
 };

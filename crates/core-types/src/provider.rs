@@ -118,6 +118,35 @@ pub enum Lookup<'a> {
     },
 }
 
+/// One page of the answer to a look-up. `Debug` shows how much it holds.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Page {
+    /// The calls on it, each with its key where the provider shows it.
+    pub calls: Vec<Call>,
+    /// The request for the next page, without credentials; `None` on the last one.
+    pub next: Option<Request<Bytes>>,
+}
+
+impl Page {
+    /// The last page.
+    pub fn last(calls: Vec<Call>) -> Self {
+        Self { calls, next: None }
+    }
+
+    /// A page that another one follows.
+    pub fn followed_by(calls: Vec<Call>, next: Request<Bytes>) -> Self {
+        Self { calls, next: Some(next) }
+    }
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (calls, more) = (self.calls.len(), self.next.is_some());
+        f.debug_struct("Page").field("calls", &calls).field("more", &more).finish()
+    }
+}
+
 /// A voice API as pure functions. What one cannot do answers [`ProviderErrorKind::Unsupported`] by default.
 ///
 /// Requests come whole, with URL and body, but without credentials: those are the signer's.
@@ -175,6 +204,15 @@ pub trait Provider: Judge {
     fn read_lookup(&self, by: Lookup<'_>, reply: &Reply) -> Result<Vec<Call>, ProviderError> {
         let _ = (by, reply);
         Err(ProviderError::unsupported("looking a call up"))
+    }
+
+    /// One page of the answer to a look-up, checked as in [`Provider::read_lookup`], and the request for the next one. Default: an answer
+    /// of one page, so that a longer one is unreadable and proves nothing.
+    ///
+    /// # Errors
+    /// As [`Provider::read_lookup`].
+    fn read_page(&self, by: Lookup<'_>, reply: &Reply) -> Result<Page, ProviderError> {
+        self.read_lookup(by, reply).map(Page::last)
     }
 
     /// The event in a callback. The signature is checked first, over the bytes as they came and against the current and the previous

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use trunkline_core_types::{
     AuthKind, BillingUnit, Call, CallEvent, CallId, Currency, Idempotency, IdempotencyKey, InputError, Judge,
-    KeySet, Lookup, NewCall, Operation, Profile, Provider, ProviderError, Rate, Reply, Verdict, WebhookError,
+    KeySet, Lookup, NewCall, Operation, Page, Profile, Provider, ProviderError, Rate, Reply, Verdict,
+    WebhookError,
 };
 
 use request::Endpoint;
@@ -46,6 +47,15 @@ impl ClaudeVoice {
     /// [`InputError`] on `base_url`.
     pub fn new(base_url: &str) -> Result<Self, InputError> {
         Ok(Self { endpoint: Endpoint::new(base_url)?, profile: profile() })
+    }
+
+    /// How long after its last byte a create may still be acted on, and how long its call may then be missing from a listing. A reconcile
+    /// waits for both after a call's time is over: too short, and it may call a person not rung who still will be. Default: what the
+    /// contract says, 60 s and 2 s.
+    #[must_use]
+    pub fn delays(mut self, processing: Duration, listing: Duration) -> Self {
+        (self.profile.processing_delay, self.profile.listing_delay) = (processing, listing);
+        self
     }
 
     /// The currency of amounts that come without one. Default: USD.
@@ -96,7 +106,9 @@ impl Provider for ClaudeVoice {
     fn lookup(&self, by: Lookup<'_>) -> Result<Request<Bytes>, ProviderError> {
         match by {
             Lookup::Key(key) => request::lookup_key(&self.endpoint, key),
-            Lookup::To { number, created_after } => request::lookup_to(&self.endpoint, number, created_after),
+            Lookup::To { number, created_after } => {
+                request::lookup_to(&self.endpoint, number, created_after, None)
+            }
             _ => Err(ProviderError::unsupported("this look-up")),
         }
     }
@@ -106,9 +118,18 @@ impl Provider for ClaudeVoice {
     }
 
     fn read_lookup(&self, by: Lookup<'_>, reply: &Reply) -> Result<Vec<Call>, ProviderError> {
-        match by {
-            Lookup::Key(_) | Lookup::To { .. } => response::read_page(reply, by, self.profile.currency),
-            _ => Err(ProviderError::unsupported("this look-up")),
+        response::read_whole(reply, by, self.profile.currency)
+    }
+
+    fn read_page(&self, by: Lookup<'_>, reply: &Reply) -> Result<Page, ProviderError> {
+        let (calls, last) = response::read_page(reply, by, self.profile.currency)?;
+        match (by, last) {
+            (_, None) => Ok(Page::last(calls)),
+            (Lookup::To { number, created_after }, Some(last)) => {
+                let next = request::lookup_to(&self.endpoint, number, created_after, Some(&last))?;
+                Ok(Page::followed_by(calls, next))
+            }
+            _ => Err(ProviderError::unsupported("a look-up of several pages")),
         }
     }
 

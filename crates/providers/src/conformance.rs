@@ -209,9 +209,12 @@ pub fn readers_survive_garbage(provider: &dyn Provider) -> Result<(), Violation>
             let errors = [
                 provider.read_call(&reply).err(),
                 provider.read_lookup(Lookup::Key(&key), &reply).err(),
+                provider.read_page(Lookup::Key(&key), &reply).err(),
                 Some(provider.read_error(&reply)),
             ];
-            for (error, reader) in errors.into_iter().zip(["read_call", "read_lookup", "read_error"]) {
+            for (error, reader) in
+                errors.into_iter().zip(["read_call", "read_lookup", "read_page", "read_error"])
+            {
                 let shown = error.map(|error| format!("{error} {error:?}")).unwrap_or_default();
                 quiet("readers_survive_garbage", reader, &shown)?;
             }

@@ -101,14 +101,16 @@ pub(super) fn lookup_key(at: &Endpoint, key: &IdempotencyKey) -> Result<Request<
     Ok(request(Method::GET, at.at(&query)?, Bytes::new()))
 }
 
-/// One page of the longest length: a number that is rung more often than that proves nothing either way.
+/// A page of the longest length, the first one or the one after a call.
 pub(super) fn lookup_to(
     at: &Endpoint,
     number: E164,
     created_after: Timestamp,
+    after: Option<&CallId>,
 ) -> Result<Request<Bytes>, ProviderError> {
     let (to, since) = (percent_encoded(&number.expose()), percent_encoded(&created_after.to_string()));
-    let query = format!("?to={to}&created_after={since}&limit=100");
+    let after = after.map(|id| format!("&after={id}")).unwrap_or_default();
+    let query = format!("?to={to}&created_after={since}{after}&limit=100");
     Ok(request(Method::GET, at.at(&query)?, Bytes::new()))
 }
 

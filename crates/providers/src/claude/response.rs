@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use trunkline_core_types::{
-    Call, CallStatus, Currency, E164, IdempotencyKey, Lookup, Money, ProviderError, ProviderErrorKind, Reply,
-    Timestamp,
+    Call, CallId, CallStatus, Currency, E164, IdempotencyKey, Lookup, Money, ProviderError,
+    ProviderErrorKind, Reply, Timestamp,
 };
 
 use super::error::{MAX_BODY, request_id};
@@ -51,6 +51,8 @@ struct WirePage<'a> {
     data: Raw<'a>,
     #[serde(borrow)]
     has_more: Raw<'a>,
+    #[serde(borrow)]
+    last_id: Raw<'a>,
 }
 
 pub(super) fn read_call(reply: &Reply, currency: Currency) -> Result<Call, ProviderError> {
@@ -58,14 +60,24 @@ pub(super) fn read_call(reply: &Reply, currency: Currency) -> Result<Call, Provi
     read.map_err(|bad| unreadable(reply, bad))
 }
 
-/// The calls of the last page of a look-up, each of which must be what was asked for.
-pub(super) fn read_page(
+/// The calls of a look-up's only page, each of which must be what was asked for.
+pub(super) fn read_whole(
     reply: &Reply,
     by: Lookup<'_>,
     currency: Currency,
 ) -> Result<Vec<Call>, ProviderError> {
-    let read = bounded(reply).and_then(|body| page(body, by, currency));
-    read.map_err(|bad| unreadable(reply, bad))
+    let read = bounded(reply).and_then(|body| page(body, by, currency, false));
+    read.map(|(calls, _)| calls).map_err(|bad| unreadable(reply, bad))
+}
+
+/// The calls of a page, each of which must be what was asked for, and the last one's id if more follow.
+pub(super) fn read_page(
+    reply: &Reply,
+    by: Lookup<'_>,
+    currency: Currency,
+) -> Result<(Vec<Call>, Option<CallId>), ProviderError> {
+    let several = matches!(by, Lookup::To { .. });
+    bounded(reply).and_then(|body| page(body, by, currency, several)).map_err(|bad| unreadable(reply, bad))
 }
 
 fn bounded(reply: &Reply) -> Result<&[u8], Bad> {
@@ -119,27 +131,43 @@ fn cost(wire: &WireCall<'_>, currency: Currency) -> Result<Money, Bad> {
     Money::parse(raw.get(), currency).map_err(|_| Bad::shape("cost", raw, want))
 }
 
-/// The calls of a page, which must be whole: an empty page is the proof that nothing was placed.
-fn page(body: &[u8], by: Lookup<'_>, currency: Currency) -> Result<Vec<Call>, Bad> {
+/// The calls of a page, and the last one's id if more follow, which is an error unless the answer may have several pages.
+fn page(
+    body: &[u8],
+    by: Lookup<'_>,
+    currency: Currency,
+    several: bool,
+) -> Result<(Vec<Call>, Option<CallId>), Bad> {
     let page: WirePage<'_> = whole(body)?;
     let rows: Vec<WireCall<'_>> = rows(required("data", page.data)?)?;
     let has_more: bool = read("has_more", required("has_more", page.has_more)?, "a boolean")?;
-    if has_more {
-        return Err(Bad::new(
-            "has_more",
-            "true; only the whole answer proves what was placed and what was not",
-        ));
+    if has_more && !several {
+        let problem = "true; only the whole answer proves what was placed and what was not";
+        return Err(Bad::new("has_more", problem));
     }
     let mut calls = Vec::with_capacity(rows.len());
     for (at, row) in rows.iter().enumerate() {
-        calls.push(call(row, currency).map_err(|bad| bad.under(&format!("data[{at}]")))?);
+        let mut call = call(row, currency).map_err(|bad| bad.under(&format!("data[{at}]")))?;
+        // What is no key names no call of ours.
+        call.key = row.idempotency_key.and_then(|raw| parsed("idempotency_key", raw, "a key").ok());
+        calls.push(call);
     }
     match by {
         Lookup::Key(key) => of_key(&rows, key)?,
         Lookup::To { number, created_after } => of_number(&calls, number, created_after)?,
         _ => return Err(Bad::new("data", "the answer to a look-up that this API does not have")),
     }
-    Ok(calls)
+    let last = if has_more { Some(last_id(&page, &calls)?) } else { None };
+    Ok((calls, last))
+}
+
+/// Where the next page begins: behind the last call of this one, so that no list goes round in circles.
+fn last_id(page: &WirePage<'_>, calls: &[Call]) -> Result<CallId, Bad> {
+    let named: CallId = parsed("last_id", required("last_id", page.last_id)?, "1 to 128 of A-Z a-z 0-9 _ -")?;
+    match calls.last() {
+        Some(last) if last.id == named => Ok(named),
+        _ => Err(Bad::new("last_id", "not the last call of the page")),
+    }
 }
 
 fn rows<'a>(data: &'a RawValue) -> Result<Vec<WireCall<'a>>, Bad> {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use trunkline_core_types::{
     Call, CallStatus, Currency, Lookup, Money, Provider, ProviderError, ProviderErrorKind, Reply,
 };
+use trunkline_providers::ClaudeVoice;
 
 use crate::{reply, voice};
 
@@ -168,6 +169,53 @@ fn a_listing_by_number_and_time_is_of_that_number_and_time_and_whole() {
         assert!(!format!("{error} {error:?}").contains("4155550"));
     }
     assert_eq!(listed(&page(&[ENDED]).replace("false", "true")).unwrap_err().field(), Some("has_more"));
+}
+
+#[test]
+fn a_long_listing_goes_on_behind_its_last_call_and_shows_the_keys() {
+    let asked = Lookup::To {
+        number: "+14155550123".parse().unwrap(),
+        created_after: "2026-01-31T08:00:00Z".parse().unwrap(),
+    };
+    let read = |body: &str| voice().read_page(asked, &reply(200, body));
+    let broken = ENDED.replace(r#""idempotency_key": "K""#, r#""idempotency_key": 7"#);
+    let keyless = ENDED.replace("idempotency_key", "other");
+    let last = read(&page(&[ENDED, &broken, &keyless])).unwrap();
+    let keys: Vec<_> =
+        last.calls.iter().map(|call| call.key.as_ref().map(|key| key.as_str().to_owned())).collect();
+    assert_eq!(keys, [Some("K".to_owned()), None, None]);
+    assert!(last.next.is_none());
+
+    let more = |last_id: &str| {
+        let body = page(&[ENDED]).replace("false", "true");
+        body.replace(r#""last_id": null"#, &format!(r#""last_id": {last_id}"#))
+    };
+    let id = last.calls[0].id.to_string();
+    let followed = read(&more(&format!(r#""{id}""#))).unwrap();
+    let next = followed.next.as_ref().unwrap().uri().to_string();
+    assert_eq!(
+        next,
+        format!(
+            "https://voice.example.com/v1/calls?to=%2B14155550123&created_after=2026-01-31T08%3A00%3A00Z&after={id}&limit=100"
+        )
+    );
+    assert_eq!(format!("{followed:?}"), "Page { calls: 1, more: true }");
+    for bad in ["null", r#""call_other""#, "7"] {
+        assert_eq!(read(&more(bad)).unwrap_err().field(), Some("last_id"), "{bad}");
+    }
+    let round = page(&[]).replace("false", "true");
+    assert!(read(&round).is_err(), "an empty page has no next one");
+    let key = "K".parse().unwrap();
+    let cut = voice().read_page(Lookup::Key(&key), &reply(200, page(&[ENDED]).replace("false", "true")));
+    assert_eq!(cut.unwrap_err().field(), Some("has_more"));
+}
+
+#[test]
+fn the_delays_of_the_contract_may_be_set() {
+    let of = |voice: &ClaudeVoice| (voice.profile().processing_delay, voice.profile().listing_delay);
+    assert_eq!(of(&voice()), (Duration::from_secs(60), Duration::from_secs(2)));
+    let (one, two) = (Duration::from_secs(1), Duration::from_secs(3));
+    assert_eq!(of(&voice().delays(one, two)), (one, two));
 }
 
 fn any_json() -> impl Strategy<Value = serde_json::Value> {
