@@ -55,6 +55,20 @@ impl Sign for Signers {
         })
     }
 
+    fn sign_at_once(&self, request: &mut Request<Bytes>) -> Option<Result<(), KeyError>> {
+        for signer in self.in_order() {
+            // Whoever then waits for `sign` has every header replaced.
+            if let Err(error) = signer.sign_at_once(request)? {
+                return Some(Err(error));
+            }
+        }
+        Some(Ok(()))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.in_order().all(|signer| signer.is_ready())
+    }
+
     fn warm<'a>(&'a self, request: &'a Request<Bytes>, deadline: Instant) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             for signer in self.in_order() {

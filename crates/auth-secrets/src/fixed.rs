@@ -18,7 +18,7 @@ use trunkline_core_types::{BoxFuture, Key, KeyError, KeyProvider, KeySet};
 /// # Ok::<(), trunkline_core_types::KeyError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct StaticKeys(KeySet);
+pub struct StaticKeys(Arc<KeySet>);
 
 impl StaticKeys {
     /// The label of this store in facts.
@@ -29,13 +29,14 @@ impl StaticKeys {
     /// # Errors
     /// `Invalid` if the value is empty.
     pub fn new(value: SecretString) -> Result<Self, KeyError> {
-        Ok(Self(KeySet::single(Key::new(value, "static-1")?)))
+        Ok(Self(Arc::new(KeySet::single(Key::new(value, "static-1")?))))
     }
 
     /// The id that goes with the value, for Basic authentication. Default: none.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<Arc<str>>) -> Self {
-        self.0.current = self.0.current.with_id(id);
+        let keys = Arc::make_mut(&mut self.0);
+        keys.current = keys.current.clone().with_id(id);
         self
     }
 
@@ -44,14 +45,18 @@ impl StaticKeys {
     /// # Errors
     /// `Invalid` if the value is empty.
     pub fn with_previous(mut self, value: SecretString) -> Result<Self, KeyError> {
-        self.0.previous = Some(Key::new(value, "static-0")?);
+        Arc::make_mut(&mut self.0).previous = Some(Key::new(value, "static-0")?);
         Ok(self)
     }
 }
 
 impl KeyProvider for StaticKeys {
     fn keys(&self, _deadline: Instant) -> BoxFuture<'_, Result<KeySet, KeyError>> {
-        Box::pin(std::future::ready(Ok(self.0.clone())))
+        Box::pin(std::future::ready(Ok(KeySet::clone(&self.0))))
+    }
+
+    fn in_hand(&self) -> Option<Arc<KeySet>> {
+        Some(self.0.clone())
     }
 
     fn backend(&self) -> &'static str {

@@ -33,24 +33,26 @@ mod fixed;
 #[cfg(feature = "vault")]
 mod vault;
 
+mod key_signer;
+
 mod basic;
 mod bearer;
 mod chain;
 mod x_signature;
 
-mod bound;
 mod counted;
 
-pub use basic::BasicSigner;
-pub use bearer::BearerSigner;
+pub use basic::{Basic, BasicSigner};
+pub use bearer::{Bearer, BearerSigner};
 pub use cache::{CacheSettings, CachedKeys};
 pub use chain::Signers;
 pub use env::EnvKeys;
 pub use file::FileKeys;
 pub use fixed::StaticKeys;
+pub use key_signer::{KeySigner, Scheme};
 #[cfg(feature = "vault")]
 pub use vault::{VaultKeys, VaultLogin, VaultSettings};
-pub use x_signature::{X_SIGNATURE, XSignatureSigner};
+pub use x_signature::{X_SIGNATURE, XSignature, XSignatureSigner};
 
 // With every feature, because it has an example of each.
 #[cfg(all(doctest, feature = "vault"))]

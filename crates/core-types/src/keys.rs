@@ -99,6 +99,11 @@ pub trait KeyProvider: fmt::Debug + Send + Sync + 'static {
     /// A [`KeyError`] whose kind says whether waiting may help.
     fn keys(&self, deadline: Instant) -> BoxFuture<'_, Result<KeySet, KeyError>>;
 
+    /// The key as `keys` would give it now, if nothing has to be waited for: what a cache has in hand. Default: none.
+    fn in_hand(&self) -> Option<Arc<KeySet>> {
+        None
+    }
+
     /// The provider refused this version: do not serve it from a cache again.
     fn invalidate(&self, version: &str) {
         let _ = version;

@@ -31,6 +31,17 @@ pub trait Sign: Debug + Send + Sync + 'static {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<(), KeyError>>;
 
+    /// Does what `sign` does, if nothing has to be waited for. Default: `None`, upon which callers wait for `sign`.
+    fn sign_at_once(&self, request: &mut Request<Bytes>) -> Option<Result<(), KeyError>> {
+        let _ = request;
+        None
+    }
+
+    /// Whether `sign_at_once` would sign now, so that there is nothing to warm. Default: false.
+    fn is_ready(&self) -> bool {
+        false
+    }
+
     /// Does ahead what `sign` would wait for; a failure shows in `sign`. Default: signs a copy, which it drops.
     fn warm<'a>(&'a self, request: &'a Request<Bytes>, deadline: Instant) -> BoxFuture<'a, ()> {
         Box::pin(async move {

@@ -23,7 +23,11 @@ impl Signer {
 
     async fn signed(&self, mut attempt: Attempt) -> Outcome {
         let deadline = attempt.deadline().ends_by();
-        if let Err(error) = self.sign.sign(attempt.request_mut(), deadline).await {
+        let signed = match self.sign.sign_at_once(attempt.request_mut()) {
+            Some(signed) => signed,
+            None => self.sign.sign(attempt.request_mut(), deadline).await,
+        };
+        if let Err(error) = signed {
             return Outcome::unsent(no_key(error));
         }
         let evidence = attempt.evidence().clone();
@@ -57,7 +61,9 @@ impl HttpService for Signer {
 
     fn warm<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            self.sign.warm(attempt.request(), attempt.wait_until()).await;
+            if !self.sign.is_ready() {
+                self.sign.warm(attempt.request(), attempt.wait_until()).await;
+            }
             self.inner.warm(attempt).await;
         })
     }

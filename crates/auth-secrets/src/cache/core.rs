@@ -33,7 +33,7 @@ pub(super) struct Core {
 
 /// A key in hand.
 struct Good {
-    keys: KeySet,
+    keys: Arc<KeySet>,
     since: Instant,
     hard: Instant,
 }
@@ -52,7 +52,7 @@ impl Core {
     }
 
     /// The key in hand if it may still be served; starts a refresh if one is due.
-    pub(super) fn hit(self: &Arc<Self>) -> Option<KeySet> {
+    pub(super) fn hit(self: &Arc<Self>) -> Option<Arc<KeySet>> {
         let now = self.settings.clock.now();
         let good = self.good.load();
         let good = good.as_ref().filter(|good| now < good.hard)?;
@@ -165,7 +165,7 @@ impl Core {
                 self.report_stale(now);
             }
         }
-        result.map(|(good, _)| good.keys.clone())
+        result.map(|(good, _)| KeySet::clone(&good.keys))
     }
 
     fn report_stale(&self, now: Instant) {
@@ -188,7 +188,7 @@ impl Core {
         let jitter = 0.9 + 0.2 * self.settings.entropy.fraction();
         let hard = self.settings.hard_ttl.min(left);
         let soft = self.settings.soft_ttl.mul_f64(jitter).min(hard.mul_f64(0.9));
-        Ok((Arc::new(Good { keys, since: now, hard: now + hard }), now + soft))
+        Ok((Arc::new(Good { keys: Arc::new(keys), since: now, hard: now + hard }), now + soft))
     }
 
     fn nanos(&self, at: Instant) -> u64 {

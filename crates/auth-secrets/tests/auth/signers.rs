@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use trunkline_auth_secrets::{BasicSigner, BearerSigner, Signers, StaticKeys, X_SIGNATURE, XSignatureSigner};
+use trunkline_auth_secrets::{
+    BasicSigner, BearerSigner, CacheSettings, CachedKeys, Signers, StaticKeys, X_SIGNATURE, XSignatureSigner,
+};
 use trunkline_core_types::{KeyErrorKind, KeyProvider, MacKey, Sign};
 
 use crate::support::{Shelf, key, origin, request, soon, static_keys};
@@ -162,4 +164,39 @@ async fn warming_fetches_every_key_and_none_for_another_origin() {
     signers.warm(&request(URL, b"{}"), soon()).await;
     assert!(refuse(&signers));
     assert_eq!(shelves.map(|shelf| shelf.invalidated.lock().unwrap().clone()), [["kv-1"], ["kv-2"]]);
+}
+
+#[tokio::test]
+async fn with_keys_in_hand_a_signer_signs_at_once_and_the_same() {
+    let chain = |first: Arc<dyn KeyProvider>| {
+        Signers::new(BearerSigner::new(origin(), first))
+            .with_body_signature(XSignatureSigner::new(origin(), static_keys("secret")))
+    };
+    let ready = chain(static_keys("token"));
+    let (mut at_once, mut waited) = (request(URL, b"{}"), request(URL, b"{}"));
+    assert!(ready.is_ready());
+    ready.sign_at_once(&mut at_once).unwrap().unwrap();
+    ready.sign(&mut waited, soon()).await.unwrap();
+    assert_eq!(at_once.headers(), waited.headers());
+    assert_eq!(at_once.headers().len(), 2);
+
+    let mut elsewhere = request("https://evil.example/v1/calls", b"{}");
+    let error = ready.sign_at_once(&mut elsewhere).unwrap().unwrap_err();
+    assert_eq!(error.kind(), KeyErrorKind::WrongOrigin);
+    assert!(elsewhere.headers().is_empty());
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_in_hand_is_waited_for() {
+    let cache = CachedKeys::new(static_keys("token"), CacheSettings::default()).unwrap();
+    let signer = BearerSigner::new(origin(), Arc::new(cache));
+    let mut request = request(URL, b"{}");
+    assert!(!signer.is_ready());
+    assert!(signer.sign_at_once(&mut request).is_none());
+    assert!(request.headers().is_empty());
+    signer.warm(&request, soon()).await;
+    assert!(signer.is_ready());
+    signer.sign_at_once(&mut request).unwrap().unwrap();
+    assert!(signer.learn(StatusCode::UNAUTHORIZED, &HeaderMap::new()));
+    assert!(!signer.is_ready(), "a refused key is not in hand any more");
 }

@@ -1,0 +1,189 @@
+//! What all signers share: one origin, one key, what was made of it, and which versions a 401 has already dropped.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use trunkline_core_types::{BoxFuture, Key, KeyError, KeyErrorKind, KeyProvider, KeySet, Origin, Sign};
+
+/// How many refused versions are remembered; a key that comes back after this many others may be retried once more.
+const REMEMBERED: usize = 16;
+
+/// What a signer makes of a key, and how that goes on a request.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{HeaderValue, Request};
+/// use trunkline_auth_secrets::Scheme;
+/// use trunkline_core_types::{Key, KeyError, KeyErrorKind};
+///
+/// /// `X-Api-Key: <key>`.
+/// enum ApiKey {}
+///
+/// impl Scheme for ApiKey {
+///     type Made = HeaderValue;
+///
+///     fn make(key: &Key) -> Result<HeaderValue, KeyError> {
+///         let mut value = HeaderValue::from_str(key.expose())
+///             .map_err(|_| KeyError::new(KeyErrorKind::Invalid, "the key cannot be a header; store printable text"))?;
+///         value.set_sensitive(true);
+///         Ok(value)
+///     }
+///
+///     fn put(made: &HeaderValue, request: &mut Request<Bytes>) -> Result<(), KeyError> {
+///         request.headers_mut().insert("x-api-key", made.clone());
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Scheme: 'static {
+    /// Kept for as long as the key's version stays. Its `Debug`, if any, is never printed.
+    type Made: Send + Sync + 'static;
+
+    /// Built once per version of the key.
+    ///
+    /// # Errors
+    /// `Invalid` if the scheme cannot carry the key; the text never holds it.
+    fn make(key: &Key) -> Result<Self::Made, KeyError>;
+
+    /// Puts it on a request, replacing what was there.
+    ///
+    /// # Errors
+    /// A [`KeyError`]; the request is not sent then.
+    fn put(made: &Self::Made, request: &mut Request<Bytes>) -> Result<(), KeyError>;
+}
+
+/// Signs requests to one origin, and to no other, with one key under a [`Scheme`].
+///
+/// A 401 drops the version that signed last, once per version (the last 16 are remembered). `Debug` shows the origin and no key.
+pub struct KeySigner<S: Scheme> {
+    origin: Origin,
+    keys: Arc<dyn KeyProvider>,
+    made: ArcSwapOption<Made<S::Made>>,
+    refused: Mutex<VecDeque<Arc<str>>>,
+}
+
+struct Made<T> {
+    version: Arc<str>,
+    value: T,
+}
+
+impl<S: Scheme> KeySigner<S> {
+    /// A signer for this origin with this key.
+    pub fn new(origin: Origin, keys: Arc<dyn KeyProvider>) -> Self {
+        Self { origin, keys, made: ArcSwapOption::empty(), refused: Mutex::default() }
+    }
+
+    /// What the scheme makes of this key, once per version.
+    fn made(&self, key: &Key) -> Result<Arc<Made<S::Made>>, KeyError> {
+        if let Some(made) = &*self.made.load()
+            && *made.version == *key.version()
+        {
+            return Ok(made.clone());
+        }
+        let made = Arc::new(Made { version: key.version().into(), value: S::make(key)? });
+        self.made.store(Some(made.clone()));
+        Ok(made)
+    }
+
+    fn put(&self, keys: &KeySet, request: &mut Request<Bytes>) -> Result<(), KeyError> {
+        S::put(&self.made(&keys.current)?.value, request)
+    }
+
+    fn check(&self, request: &Request<Bytes>) -> Result<(), KeyError> {
+        // A `Host` of its own would route the credential elsewhere behind a shared front end.
+        let host = request.headers().get(header::HOST);
+        let same_host = host.is_none_or(|host| {
+            let bare = self.origin.host().as_bytes();
+            host.as_bytes().eq_ignore_ascii_case(self.origin.authority().as_bytes())
+                || host.as_bytes().strip_prefix(bare).is_some_and(|rest| rest == self.explicit_port())
+        });
+        if self.origin.serves(request.uri()) && same_host {
+            return Ok(());
+        }
+        let bound = format!("the signer is bound to {} and signs nothing else; check base_url", self.origin);
+        Err(KeyError::new(KeyErrorKind::WrongOrigin, bound))
+    }
+
+    fn explicit_port(&self) -> Vec<u8> {
+        format!(":{}", self.origin.port()).into_bytes()
+    }
+}
+
+impl<S: Scheme> Sign for KeySigner<S> {
+    fn sign<'a>(
+        &'a self,
+        request: &'a mut Request<Bytes>,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<(), KeyError>> {
+        Box::pin(async move {
+            self.check(request)?;
+            let keys = self.keys.keys(deadline).await?;
+            self.put(&keys, request)
+        })
+    }
+
+    fn sign_at_once(&self, request: &mut Request<Bytes>) -> Option<Result<(), KeyError>> {
+        if let Err(error) = self.check(request) {
+            return Some(Err(error));
+        }
+        self.keys.in_hand().map(|keys| self.put(&keys, request))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.keys.in_hand().is_some()
+    }
+
+    fn warm<'a>(&'a self, request: &'a Request<Bytes>, deadline: Instant) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            // A request that will not be signed needs no key.
+            if self.check(request).is_ok()
+                && let Ok(keys) = self.keys.keys(deadline).await
+            {
+                let _ = self.made(&keys.current);
+            }
+        })
+    }
+
+    /// Drops the version that signed last after a 401: true the first time, false for a version dropped before.
+    fn learn(&self, status: StatusCode, _: &HeaderMap) -> bool {
+        if status != StatusCode::UNAUTHORIZED {
+            return false;
+        }
+        let made = self.made.load();
+        let Some(made) = made.as_ref() else { return false };
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.contains(&made.version) {
+            return false;
+        }
+        if refused.len() == REMEMBERED {
+            refused.pop_front();
+        }
+        refused.push_back(made.version.clone());
+        drop(refused);
+        self.keys.invalidate(&made.version);
+        true
+    }
+}
+
+impl<S: Scheme> fmt::Debug for KeySigner<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeySigner")
+            .field("origin", &self.origin)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A header value that no log of headers prints.
+pub(crate) fn sensitive(text: &str) -> Result<HeaderValue, KeyError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        KeyError::new(KeyErrorKind::Invalid, "the key cannot be a header; store printable text")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
