@@ -1,16 +1,20 @@
 //! Counted leases in one process.
 
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model;
 mod table;
 mod waiting;
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use trunkline_core_types::{BoxFuture, Clock, Denied, Leases};
 
 use self::table::Table;
 use self::waiting::Taking;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Leases of one process: at most so many at once, each with an end of its own.
 ///

@@ -32,7 +32,11 @@ mod error;
 mod gcra;
 mod leases;
 mod local;
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model;
 mod settings;
+mod sync;
 mod unlimited;
 
 pub use error::{Error, ErrorKind};

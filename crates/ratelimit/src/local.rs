@@ -1,11 +1,14 @@
 //! The pacer of one process.
 
 mod line;
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model;
 mod schedule;
 mod slot;
 mod waiting;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -16,6 +19,7 @@ use trunkline_core_types::{
 use self::schedule::{Limits, Schedule};
 use self::slot::Held;
 use self::waiting::Waiting;
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Gcra, Grant, LocalPacerSettings};
 
 /// Paces everybody in this process who holds a clone of it.
