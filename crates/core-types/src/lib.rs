@@ -23,6 +23,8 @@ mod clock;
 mod ids;
 mod input;
 mod keys;
+#[cfg(trunkline_mutation)]
+mod mutation;
 mod observer;
 mod pace;
 mod source;
@@ -72,6 +74,9 @@ pub use clock::{Clock, ClockExt, Entropy, EntropyExt, SeededEntropy};
 pub use ids::{AccountId, IdempotencyKey};
 pub use input::InputError;
 pub use keys::{Key, KeyError, KeyErrorKind, KeyProvider, KeySet};
+#[cfg(trunkline_mutation)]
+#[doc(hidden)]
+pub use mutation::{Mutation, VARIABLE};
 pub use observer::{BreakerState, Fact, Observer, Unobserved};
 pub use pace::{Ask, Denied, DeniedKind, Lane, Leases, Pacer, Permit, Rate, RateError, Signal, Slot};
 pub use source::Source;
