@@ -9,7 +9,7 @@ use http::{Request, Response};
 use trunkline_core_types::{AccountId, Attempt, Call, CallRef, ClockExt, Deadline, Evidence, Idempotency};
 
 use crate::inner::Inner;
-use crate::job::Job;
+use crate::job::{Job, MAX_TIME};
 use crate::place::place;
 use crate::{Error, Order, PlaceAll, Placed};
 
@@ -47,7 +47,7 @@ impl Client {
     /// [`Error`], whose kind says what became of the call: bad input, not allowed, rejected, unsent or ambiguous.
     pub async fn place(&self, order: impl Into<Order>) -> Result<Placed, Error> {
         let order = order.into();
-        let timeout = order.timeout.unwrap_or(self.0.first_route().total);
+        let timeout = order.timeout.unwrap_or(self.0.first_route().total).min(MAX_TIME);
         let deadline = Deadline::At(self.0.shared.clock.now() + timeout);
         place(self.0.clone(), Job::new(&self.0, order, deadline, Evidence::new())).await
     }

@@ -1,8 +1,10 @@
 //! What a claim says about its call: the neutral call as JSON, always the same bytes for the same call.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use serde::{Serialize, Serializer};
-use trunkline_core_types::{NewCall, Speech, Tags};
+use serde::{Deserialize, Serialize, Serializer};
+use trunkline_core_types::{E164, NewCall, Speech, Tags};
 
 /// The order of the fields is part of every journal: the same call in other bytes would be another call.
 #[derive(Serialize)]
@@ -58,6 +60,16 @@ pub(crate) fn detail(call: &NewCall) -> Bytes {
     }
 }
 
+/// Who was to be rung; `None` for a detail of another version.
+pub(crate) fn number(detail: &[u8]) -> Option<E164> {
+    #[derive(Deserialize)]
+    struct To<'a> {
+        #[serde(borrow)]
+        to: Cow<'a, str>,
+    }
+    serde_json::from_slice::<To<'_>>(detail).ok()?.to.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +84,7 @@ mod tests {
         let call = call.callback("https://example.com/events").unwrap();
         let want = r#"{"callback":"https://example.com/events","from":"+14155550199","max_duration":60,"ring_timeout":20,"say":"a \"b\"é","tags":{"a":"2","z":"1"},"to":"+14155550123","v":1}"#;
         assert_eq!(detail(&call), want);
+        assert_eq!((number(&detail(&call)), number(b"{}"), number(b"x")), (Some(call.to), None, None));
         let played = NewCall::play("+14155550123", "https://example.com/a.mp3").unwrap();
         assert_eq!(detail(&played), r#"{"to":"+14155550123","url":"https://example.com/a.mp3","v":1}"#);
     }

@@ -1,6 +1,6 @@
 //! One call on its way.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkline_core_types::{Deadline, Evidence, IdempotencyKey, Lane, NewCall};
@@ -9,6 +9,9 @@ use trunkline_transport::RetrySettings;
 use crate::Order;
 use crate::detail::detail;
 use crate::inner::Inner;
+
+/// The most time a call may have from its first byte on. A reconcile lists no further back.
+pub(crate) const MAX_TIME: Duration = Duration::from_secs(86_400);
 
 /// One call on its way, with everything decided that the caller can decide.
 pub(crate) struct Job {

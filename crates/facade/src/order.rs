@@ -15,7 +15,8 @@ pub struct Order {
     pub key: Option<IdempotencyKey>,
     /// The line it waits in. Default: interactive with `place`, bulk with `place_all`.
     pub lane: Option<Lane>,
-    /// The time it has: from `place`, or in bulk from its first permit. Default: the transport's total, 30 s.
+    /// The time it has: from `place`, or in bulk from its first permit. A longer one than a day is cut to it. Default: the transport's
+    /// total, 30 s.
     pub timeout: Option<Duration>,
     /// How often and after what pauses this call is tried again. Default: the client's.
     pub retry: Option<RetrySettings>,

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use trunkline_core_types::{BoxFuture, Deadline, Evidence, IdempotencyKey};
 
 use crate::inner::Inner;
-use crate::job::Job;
+use crate::job::{Job, MAX_TIME};
 use crate::place::place;
 use crate::{Error, Order, Placed};
 
@@ -62,7 +62,7 @@ impl PlaceAll {
 
     fn start(&mut self, order: Order) {
         let inner = self.inner.clone();
-        let then = order.timeout.unwrap_or(inner.first_route().total);
+        let then = order.timeout.unwrap_or(inner.first_route().total).min(MAX_TIME);
         let deadline = Deadline::AfterPermit { wait_until: inner.shared.clock.now() + inner.bulk.wait, then };
         let (evidence, running) = (Evidence::new(), Arc::new(()));
         self.waiting.push(Waiting { evidence: evidence.clone(), running: Arc::downgrade(&running) });

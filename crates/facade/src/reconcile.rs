@@ -1,19 +1,17 @@
 //! What became of calls whose outcome is not known: asks the provider, never before it can know, and believes only proof.
 
+mod listing;
+mod look;
 mod report;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Mutex;
-use trunkline_core_types::{
-    Attempt, Call, Class, ClockExt, Fact, IdempotencyKey, Intent, JournalError, JournalErrorKind, Lookup,
-    Reply,
-};
+use trunkline_core_types::{ClockExt, Fact, IdempotencyKey, Intent};
 
 pub use report::{Finding, Report};
 
@@ -32,12 +30,18 @@ const MAX: usize = 10_000;
 /// Where the last run stopped; held while a run is under way, so that there is one at a time.
 pub(crate) type Cursor = Mutex<Option<IdempotencyKey>>;
 
-/// Settles calls whose outcome is not known, by asking their provider for them under their key. The caller drives it.
+/// Settles calls whose outcome is not known, by asking their provider for them. The caller drives it.
 ///
 /// A call is asked about once its fence has passed (nothing of it can leave any more) and after that the provider's processing and
 /// listing delays: [`Profile::processing_delay`](crate::Profile::processing_delay), [`Profile::listing_delay`](crate::Profile::listing_delay).
 /// Found, it is settled as placed. A whole answer without it proves that it was not placed; then it is reported and stays open, unless
 /// [`Reconciler::free_proven_absent`] was chosen. Every other answer leaves it unknown. A reconciler dials nobody.
+///
+/// It asks by the call's key. Where the provider cannot, or honours no keys, or the time for which it keeps them is over, that alone
+/// proves no absence, and the calls to the number since a day before the fence are listed, at most 1,000. A listed call with the key is
+/// ours, one with another key is not. Of calls that show no key one that is the only one of that day, was created in the minutes of
+/// the attempt, and to whose number no other call is open is taken for ours; otherwise the answer is still unknown. A listing that is cut
+/// or fails proves nothing.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -171,72 +175,6 @@ impl Reconciler {
         self.inner.routes.iter().find(|route| route.account == intent.account)
     }
 
-    async fn look(&self, intent: &Intent) -> Result<Finding, Error> {
-        let Some(route) = self.route(intent) else { return Ok(Finding::StillUnknown) };
-        let by = Lookup::Key(&intent.key);
-        let Ok(request) = route.provider.lookup(by) else { return Ok(Finding::StillUnknown) };
-        let reply = self.read(route, request).await?;
-        match route.provider.read_lookup(by, &reply) {
-            Err(error) => {
-                tracing::debug!(account = %route.account, %error, "a look-up that proves nothing");
-                Ok(Finding::StillUnknown)
-            }
-            Ok(calls) => match calls.first() {
-                Some(call) => self.placed(route, intent, call).await,
-                None => self.absent(route, intent),
-            },
-        }
-    }
-
-    async fn read(&self, route: &Route, request: http::Request<Bytes>) -> Result<Reply, Error> {
-        let attempt = Attempt::read(request, self.inner.single(route));
-        self.inner.raw(route, attempt).await.map(Reply::new)
-    }
-
-    async fn placed(&self, route: &Route, intent: &Intent, call: &Call) -> Result<Finding, Error> {
-        // The call's own reply is what `place` gives again; without it the call is placed all the same.
-        let reply = match route.provider.get(&call.id) {
-            Ok(request) => self.read(route, request).await.ok(),
-            Err(_) => None,
-        };
-        let readable = reply.filter(|reply| route.provider.read_call(reply).is_ok());
-        let record = readable.map(|reply| reply.to_record(&route.account));
-        if call.status.is_final() {
-            release(route, intent);
-        }
-        self.settle(route, intent, Class::Accepted, record, Finding::Placed)
-    }
-
-    fn absent(&self, route: &Route, intent: &Intent) -> Result<Finding, Error> {
-        if !self.frees {
-            return Ok(Finding::ProvenAbsent);
-        }
-        let found = self.settle(route, intent, Class::Unsent, None, Finding::ProvenAbsent)?;
-        if found == Finding::ProvenAbsent {
-            release(route, intent);
-        }
-        Ok(found)
-    }
-
-    fn settle(
-        &self,
-        route: &Route,
-        intent: &Intent,
-        class: Class,
-        record: Option<Bytes>,
-        finding: Finding,
-    ) -> Result<Finding, Error> {
-        match self.inner.shared.journal.settle(&intent.key, class, record) {
-            Ok(()) => Ok(finding),
-            // Somebody else settled it meanwhile, for example a callback: what stands there stays.
-            Err(error) if error.kind() == JournalErrorKind::State => Ok(Finding::StillUnknown),
-            Err(error) => {
-                route.observer.saw(Fact::JournalFailed { step: "settle" });
-                Err(unnoted(error))
-            }
-        }
-    }
-
     /// Tells each account's observer how many of its calls are open past their fence, and since when the oldest.
     async fn count_open(&self) {
         let now = self.inner.shared.clock.wall();
@@ -265,16 +203,6 @@ impl Reconciler {
 fn delays(route: &Route) -> Duration {
     let profile = route.provider.profile();
     profile.processing_delay.saturating_add(profile.listing_delay)
-}
-
-fn release(route: &Route, intent: &Intent) {
-    if let Some((leases, _)) = &route.leases {
-        leases.release(intent.key.as_str());
-    }
-}
-
-fn unnoted(error: JournalError) -> Error {
-    Error::unsent("the journal could not note what became of a call; it stays open").caused_by(error)
 }
 
 impl fmt::Debug for Reconciler {

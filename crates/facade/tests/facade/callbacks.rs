@@ -19,7 +19,7 @@ use trunkline::{
     IdempotencyKey, Journal, KeySet, NewCall, Order, Profile, Provider, ProviderError, RetrySettings,
     SystemClock, WebhookError, Webhooks,
 };
-use trunkline_core_types::{ClockExt, Judge, Lookup, Operation, Reply, Verdict};
+use trunkline_core_types::{ClockExt, Judge, Lookup, Operation, Page, Reply, Verdict};
 use trunkline_journal::MemoryJournal;
 use trunkline_simulator::{CallLife, CallbackFaults, Fault, Faults, Simulator};
 
@@ -60,7 +60,12 @@ impl Provider for Keyless {
     }
 
     fn lookup(&self, by: Lookup<'_>) -> Result<Request<Bytes>, ProviderError> {
-        self.0.lookup(by)
+        match (by, self.1.idempotency) {
+            (Lookup::Key(_), Idempotency::No) => {
+                Err(ProviderError::unsupported("looking a call up by its key"))
+            }
+            _ => self.0.lookup(by),
+        }
     }
 
     fn read_call(&self, reply: &Reply) -> Result<Call, ProviderError> {
@@ -69,6 +74,10 @@ impl Provider for Keyless {
 
     fn read_lookup(&self, by: Lookup<'_>, reply: &Reply) -> Result<Vec<Call>, ProviderError> {
         self.0.read_lookup(by, reply)
+    }
+
+    fn read_page(&self, by: Lookup<'_>, reply: &Reply) -> Result<Page, ProviderError> {
+        self.0.read_page(by, reply)
     }
 
     fn webhook(
