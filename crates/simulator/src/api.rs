@@ -17,7 +17,7 @@ use trunkline_core_types::{Clock, Entropy};
 use crate::account::{Account, Denial};
 use crate::book::{Book, BookedCall, Tally};
 use crate::callbacks::Outbox;
-use crate::calls::{CallLife, CallView, Calls, PageView};
+use crate::calls::{Call, CallLife, CallView, Calls, PageView};
 use crate::faults::FaultSource;
 use crate::keys::Keys;
 use crate::pace::Window;
@@ -40,6 +40,7 @@ pub(crate) struct Manners {
     pub(crate) latency: Duration,
     pub(crate) listing_lag: Duration,
     pub(crate) honours_keys: bool,
+    pub(crate) shows_keys: bool,
     pub(crate) life: CallLife,
     /// Between the first and the second send of an event that nobody acknowledged.
     pub(crate) callback_pause: Duration,
@@ -182,8 +183,7 @@ impl Api {
     fn read(&self, id: &str) -> Result<Reply, Refusal> {
         let state = self.state();
         let call = state.calls.get(id).ok_or_else(|| Refusal::not_found("no such call"))?;
-        let progress = call.progress(&self.manners.life, self.clock.now());
-        Ok(json(StatusCode::OK, &CallView::new(call, progress)))
+        Ok(json(StatusCode::OK, &self.view(call, self.clock.now())))
     }
 
     fn hang_up(&self, id: &str) -> Result<Reply, Refusal> {
@@ -201,6 +201,12 @@ impl Api {
         let now = self.clock.now();
         let state = self.state();
         let (calls, more) = state.calls.page(&query, self.manners.listing_lag, now)?;
-        Ok(json(StatusCode::OK, &PageView::new(&calls, more, &self.manners.life, now)))
+        let data = calls.iter().map(|call| self.view(call, now)).collect();
+        Ok(json(StatusCode::OK, &PageView::new(data, more, &calls)))
+    }
+
+    fn view<'a>(&self, call: &'a Call, now: Instant) -> CallView<'a> {
+        let view = CallView::new(call, call.progress(&self.manners.life, now));
+        if self.manners.shows_keys { view } else { view.without_key() }
     }
 }

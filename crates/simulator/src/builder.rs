@@ -39,6 +39,7 @@ pub struct SimulatorBuilder {
     latency: Duration,
     listing_lag: Duration,
     honours_keys: bool,
+    shows_keys: bool,
     life: CallLife,
     callback_faults: CallbackFaults,
     callback_pause: Duration,
@@ -62,6 +63,7 @@ impl SimulatorBuilder {
             latency: Duration::ZERO,
             listing_lag: Duration::ZERO,
             honours_keys: true,
+            shows_keys: true,
             life: CallLife::default(),
             callback_faults: CallbackFaults::none(),
             callback_pause: Duration::from_secs(1),
@@ -160,6 +162,13 @@ impl SimulatorBuilder {
         self
     }
 
+    /// Leaves `idempotency_key` out of calls that are read or listed, like a service that does not know the field. Events keep it. Default:
+    /// it is given back.
+    pub fn hide_keys(mut self) -> Self {
+        self.shows_keys = false;
+        self
+    }
+
     /// How long the steps of a call take. Default: [`CallLife::default`].
     pub fn life(mut self, life: CallLife) -> Self {
         self.life = life;
@@ -225,6 +234,7 @@ impl SimulatorBuilder {
             latency: self.latency,
             listing_lag: self.listing_lag,
             honours_keys: self.honours_keys,
+            shows_keys: self.shows_keys,
             life: self.life,
             callback_pause: self.callback_pause.max(Duration::from_millis(1)),
         };

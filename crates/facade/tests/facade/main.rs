@@ -12,6 +12,7 @@ mod drops;
 mod failover;
 #[cfg(feature = "reqwest")]
 mod leaf;
+mod listed;
 mod listing;
 mod peer;
 mod reconcile;

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::life::Progress;
-use super::{Call, CallLife};
+use super::Call;
 use crate::book::BookedCall;
 
 /// The caller id of a call that names none.
@@ -90,6 +90,11 @@ impl<'a> CallView<'a> {
 }
 
 impl CallView<'_> {
+    /// Of a service that does not give keys back.
+    pub(crate) fn without_key(self) -> Self {
+        Self { idempotency_key: None, ..self }
+    }
+
     /// As it stands in an event: the numbers stay at home.
     pub(crate) fn without_people(self) -> Self {
         Self { to: None, from: None, ..self }
@@ -104,8 +109,7 @@ pub(crate) struct PageView<'a> {
 }
 
 impl<'a> PageView<'a> {
-    pub(crate) fn new(calls: &[&'a Call], has_more: bool, life: &CallLife, now: std::time::Instant) -> Self {
-        let data = calls.iter().map(|call| CallView::new(call, call.progress(life, now))).collect();
+    pub(crate) fn new(data: Vec<CallView<'a>>, has_more: bool, calls: &[&'a Call]) -> Self {
         Self { data, has_more, last_id: calls.last().map(|call| call.id.as_str()) }
     }
 }

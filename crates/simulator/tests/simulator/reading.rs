@@ -50,6 +50,19 @@ async fn a_hang_up_is_final_and_repeatable() {
 }
 
 #[tokio::test]
+async fn keys_are_given_back_unless_they_are_hidden() {
+    for (builder, shown) in
+        [(Simulator::builder(), json!("k0")), (Simulator::builder().hide_keys(), Value::Null)]
+    {
+        let simulator = builder.start().await.unwrap();
+        create(&simulator, "k0", BODY).await.unwrap();
+        let listed = get(&simulator, "/v1/calls").await["data"][0].clone();
+        let read = get(&simulator, &format!("/v1/calls/{}", listed["call_id"].as_str().unwrap())).await;
+        assert_eq!((&listed["idempotency_key"], &read["idempotency_key"]), (&shown, &shown));
+    }
+}
+
+#[tokio::test]
 async fn pages_follow_each_other() {
     let simulator = Simulator::start().await.unwrap();
     let mut placed = Vec::new();
