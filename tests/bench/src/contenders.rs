@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use clap::ValueEnum;
 
-pub(crate) use ours::{Full, OurBare, account, client};
+pub(crate) use ours::{Full, KEY, OurBare, SECRET, account, client};
 pub(crate) use theirs::{HyperUtil, Reqwest, Telnyx};
 
 /// Which client.

@@ -2,7 +2,9 @@
 //!
 //! A group is a set of tables. `serve` and `client` are the processes that the wire tables start; they are no interface.
 
+mod batch;
 mod contenders;
+mod journal;
 mod machine;
 mod report;
 mod sample;
@@ -38,6 +40,9 @@ enum Task {
         /// Rounds of the wire tables.
         #[arg(long, default_value_t = 7)]
         rounds: usize,
+        /// Rows of the file that the group `batch` places.
+        #[arg(long, default_value_t = 50_000)]
+        rows: usize,
         /// Where the results go.
         #[arg(long)]
         out: PathBuf,
@@ -48,8 +53,18 @@ enum Task {
         #[arg(long, default_value_t = 10_000)]
         calls: usize,
     },
+    /// The journal in memory alone, for a profiler.
+    RepeatJournal {
+        /// How often.
+        #[arg(long, default_value_t = 10_000)]
+        calls: usize,
+    },
     /// The server that all clients are measured against; prints its address and ends with its stdin.
     Serve,
+    /// The simulator that batches are placed against; prints its URL and ends with its stdin.
+    Simulate,
+    /// One file, placed once; prints one line of JSON.
+    PlaceBatch(batch::Placing),
     /// One client, once; prints one line of JSON.
     Client {
         /// Which.
@@ -67,24 +82,47 @@ enum Task {
     },
 }
 
+const GROUPS: [&str; 3] = ["transport", "journal", "batch"];
+
 fn main() -> Result<()> {
     match Args::parse().task {
-        Task::Run { group, commit, rounds, out } => run(group.as_deref(), commit, rounds, &out),
+        Task::Run { group, commit, rounds, rows, out } => run(group.as_deref(), commit, (rounds, rows), &out),
+        Task::Simulate => batch::simulate(),
+        Task::PlaceBatch(placing) => batch::place(&placing),
         Task::Repeat { calls } => stack::repeat(calls),
+        Task::RepeatJournal { calls } => journal::repeat(calls),
         Task::Serve => serve::run(),
         Task::Client { kind, server, in_flight, calls } => wire::client(kind, server, in_flight, calls),
     }
 }
 
-fn run(group: Option<&str>, commit: String, rounds: usize, out: &std::path::Path) -> Result<()> {
-    if let Some(other) = group.filter(|name| *name != "transport") {
-        bail!("no group is named {other}; there is: transport");
+fn run(
+    group: Option<&str>,
+    commit: String,
+    (rounds, rows): (usize, usize),
+    out: &std::path::Path,
+) -> Result<()> {
+    if let Some(other) = group.filter(|name| !GROUPS.contains(name)) {
+        bail!("no group is named {other}; there is: {}", GROUPS.join(", "));
     }
+    let wanted = |name| group.is_none_or(|group| group == name);
     let mut results = report::Results::new(commit);
     let folder = out.parent().context("--out names no file")?;
-    let mut transport = report::Group::new("transport");
-    stack::measure(&folder.join("criterion"), &mut transport)?;
-    wire::measure(rounds, &mut transport)?;
-    results.add(transport);
+    if wanted("transport") {
+        let mut transport = report::Group::new("transport");
+        stack::measure(&folder.join("criterion"), &mut transport)?;
+        wire::measure(rounds, &mut transport)?;
+        results.add(transport);
+    }
+    if wanted("journal") {
+        let mut journal = report::Group::new("journal");
+        journal::measure(folder, &mut journal)?;
+        results.add(journal);
+    }
+    if wanted("batch") {
+        let mut batch = report::Group::new("batch");
+        batch::measure(rows, folder, &mut batch)?;
+        results.add(batch);
+    }
     results.write(out)
 }

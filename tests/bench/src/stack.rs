@@ -20,7 +20,7 @@ use crate::contenders::{Contender, Full, OurBare, account, client};
 use crate::report::{Group, Table};
 use cpu::CpuTime;
 use layers::{Bench, Depth};
-use memory::MemoryDial;
+pub(crate) use memory::MemoryDial;
 
 const BASE: &str = "http://127.0.0.1:9";
 /// Calls prepared at once before they are timed, about as many as are under way in a busy process.

@@ -108,7 +108,7 @@ async fn load<C: Contender>(server: SocketAddr, in_flight: usize, calls: usize) 
     Ok(Measured { rate: calls / took, cpu: cpu * 1e6 / calls, busy: cpu / took })
 }
 
-async fn drive<C: Contender>(client: &Arc<C>, in_flight: usize, calls: usize) -> Result<()> {
+pub(crate) async fn drive<C: Contender>(client: &Arc<C>, in_flight: usize, calls: usize) -> Result<()> {
     let workers: Vec<_> = (0..in_flight)
         .map(|_| {
             let client = client.clone();
@@ -127,7 +127,7 @@ async fn drive<C: Contender>(client: &Arc<C>, in_flight: usize, calls: usize) ->
 }
 
 /// Processor time of this process so far, user and system.
-fn used() -> Result<Duration> {
+pub(crate) fn used() -> Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).context("the system tells no processor time")?;
     let micros = |time: nix::sys::time::TimeVal| {
         Duration::from_micros(time.tv_sec().unsigned_abs() * 1_000_000 + time.tv_usec().unsigned_abs())
@@ -136,6 +136,6 @@ fn used() -> Result<Duration> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

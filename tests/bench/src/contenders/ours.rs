@@ -59,11 +59,15 @@ impl Contender for OurBare {
 /// Key and signing secret in the cache, body signed, paced, journaled in memory, measured, retried where that is safe, read.
 pub(crate) struct Full(Client);
 
+/// What signs its requests.
+pub(crate) const KEY: &str = "bench-key-0001";
+pub(crate) const SECRET: &str = "bench-secret-0001";
+
 /// An account of the Claude-style API whose pace never makes anybody wait.
 pub(crate) fn account(base: &str) -> Result<Account> {
-    let keys = StaticKeys::new("bench-key-0001".into())?;
+    let keys = StaticKeys::new(KEY.into())?;
     let account = Account::new("main", Unpaced::new(base)?, keys)?;
-    Ok(account.signing_keys(StaticKeys::new("bench-secret-0001".into())?).pace(ANY_PACE))
+    Ok(account.signing_keys(StaticKeys::new(SECRET.into())?).pace(ANY_PACE))
 }
 
 /// The client of that account.

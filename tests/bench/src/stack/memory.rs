@@ -9,7 +9,7 @@ use trunkline_core_types::{AttemptError, Origin};
 use crate::sample;
 
 #[derive(Debug, Default)]
-pub(super) struct MemoryDial {}
+pub(crate) struct MemoryDial {}
 
 impl Dial for MemoryDial {
     fn connect<'a>(&'a self, _: &'a Origin) -> BoxFuture<'a, Result<Box<dyn Wire>, AttemptError>> {
