@@ -1,12 +1,15 @@
 //! Benchmarks: builds their package apart from the workspace, runs it, and prints what it wrote.
 
-use crate::{files, run};
+use crate::{files, run, venv};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::fs;
 
+/// What the article's batch needs.
+const PEERS: [&str; 1] = ["aiohttp==3.14.5"];
+
 /// Measures the groups, or one, writes `target/bench/results.json` and prints it: as tables, or as it is.
-pub(crate) fn run(json: bool, group: Option<&str>) -> Result<()> {
+pub(crate) fn run(json: bool, group: Option<&str>, rows: Option<usize>) -> Result<()> {
     let target = run::root().join("target");
     let (built, written) = (target.join("bench-target"), target.join("bench"));
     fs::create_dir_all(&written).with_context(|| format!("cannot make {}", written.display()))?;
@@ -18,6 +21,15 @@ pub(crate) fn run(json: bool, group: Option<&str>) -> Result<()> {
     bench.args(["run", "--commit", &commit()?, "--out"]).arg(&results);
     if let Some(group) = group {
         bench.args(["--group", group]);
+    }
+    if let Some(rows) = rows {
+        bench.args(["--rows", &rows.to_string()]);
+    }
+    if group.is_none_or(|group| group == "batch") {
+        match venv::ensure(&target.join("bench-venv"), &PEERS) {
+            Ok(bin) => drop(bench.env("TRUNKLINE_BENCH_PYTHON", bin.join("python"))),
+            Err(error) => eprintln!("the article's gather is left out: {error:#}"),
+        }
     }
     run::succeed_on_stderr(&mut bench)?;
     let text = files::read(&results)?;

@@ -47,9 +47,12 @@ enum Task {
         /// Print the results as JSON instead of tables.
         #[arg(long)]
         json: bool,
-        /// One group only: `transport`.
+        /// One group only: `transport`, `journal` or `batch`.
         #[arg(long, value_name = "NAME")]
         group: Option<String>,
+        /// Rows of the file that `batch` places. Default: 50,000.
+        #[arg(long, value_name = "N")]
+        rows: Option<usize>,
     },
     /// Run tidy, fmt, clippy, test, docs, package and deny, and stop at the first that fails.
     Ci,
@@ -61,7 +64,7 @@ fn main() -> ExitCode {
         Task::Services => services::run(),
         Task::Test { only } => test::run(only.as_deref()),
         Task::Simulate { arguments } => simulate::run(&arguments),
-        Task::Bench { json, group } => bench::run(json, group.as_deref()),
+        Task::Bench { json, group, rows } => bench::run(json, group.as_deref(), rows),
         Task::Ci => ci::run(),
     };
     match done {
