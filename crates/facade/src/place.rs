@@ -1,9 +1,10 @@
 //! The life of one call: check, claim, lease, stack, settle.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use trunkline_core_types::{
     AccountId, CallRef, Claim, Class, ClockExt, IdempotencyKey, Intent, Outcome, Reply, Scope,
 };
@@ -13,6 +14,9 @@ use crate::flights::mismatch;
 use crate::inner::{Inner, Route, closed, refusal};
 use crate::job::Job;
 use crate::{Error, Placed};
+
+/// How long the journal may take to say what became of a call whose reply was lost.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Places a call. Two callers of one key share one flight.
 pub(crate) async fn place(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> {
@@ -38,9 +42,15 @@ async fn fly(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> {
         Claim::Settled(class, record) => return inner.replay(&job.key, class, record),
     };
     let mut claimed = Claimed { inner: &inner, job: &job, leased: None, settled: false };
-    let (route, outcome) = claimed.go(ways, intent, number).await;
+    let (route, outcome) = claimed.go(ways, intent.clone(), number).await;
     claimed.settle(outcome.class, record(&outcome, &route.account));
     drop(claimed);
+    if outcome.class == Class::Ambiguous
+        && let Some((class, record)) = inner.proof(&intent, &job).await
+    {
+        let placed = inner.replay(&job.key, class, record)?;
+        return Ok(Placed { replayed: false, tries: outcome.tries, ..placed });
+    }
     conclude(route, &job.key, &outcome, false)
 }
 
@@ -73,6 +83,26 @@ impl Inner {
                 Err(Error::unsent("the journal could not note the call, so it was not sent").caused_by(error))
             }
             None => Err(Error::unsent("the journal did not answer in time, so nothing was sent")),
+        }
+    }
+
+    /// What a callback proved of a call meanwhile, whose reply was lost. Nothing is waited for past the call's own time.
+    async fn proof(&self, intent: &Arc<Intent>, job: &Job) -> Option<(Class, Option<Bytes>)> {
+        let (clock, journal) = (&self.shared.clock, &self.shared.journal);
+        let (now, ends_by) = (clock.now(), job.deadline.ends_by());
+        // A journal that knows at once is heard at the deadline too.
+        let claim = match ends_by > now {
+            true => clock.bounded(ends_by.min(now + LOOK), journal.claim(intent)).await,
+            false => journal.claim(intent).now_or_never(),
+        };
+        match claim? {
+            Ok(Claim::Settled(class, record)) => Some((class, record)),
+            Ok(Claim::Go { .. }) => {
+                // Freed by somebody's proof: it is the next caller's to dial.
+                let _ = journal.settle(&intent.key, Class::Unsent, None);
+                None
+            }
+            _ => None,
         }
     }
 

@@ -15,6 +15,7 @@ mod leaf;
 mod listed;
 mod listing;
 mod peer;
+mod proven;
 mod reconcile;
 mod rig;
 mod simulated;

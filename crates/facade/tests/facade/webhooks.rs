@@ -93,17 +93,41 @@ async fn a_callback_before_the_reply_changes_nothing_about_the_placement() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callback_before_a_lost_reply_leaves_the_call_placed_and_nobody_is_dialled_again() {
+async fn a_callback_before_a_lost_reply_is_the_answer_of_the_call_and_of_whoever_shares_its_key() {
     let peer = Peer::new([Does::Hangs]);
     let client = client(&peer);
     let clock = VirtualClock::new();
-    let (lost, accepted) = tokio::join!(client.place(keyed("k")), async {
+    let began = clock.now();
+    let (one, two, accepted) = tokio::join!(client.place(keyed("k")), client.place(keyed("k")), async {
         clock.sleep_until(clock.now() + Duration::from_secs(1)).await;
         client.webhooks().accept(&main_account(), &event("e1", "queued", "k")).await
     });
-    assert!(lost.is_err() && accepted.unwrap().known);
+    let accepted = accepted.unwrap();
+    assert!(accepted.known);
+    for placed in [one.unwrap(), two.unwrap()] {
+        assert_eq!((placed.reference.as_ref(), placed.replayed), (Some(&accepted.reference), false));
+        assert!(placed.tries >= 1 && placed.call.is_some());
+    }
     assert_eq!(peer.count(), 1, "a settled key begins no further attempt");
+    assert!(clock.now() - began <= Duration::from_secs(30), "nothing is waited for past the deadline");
     assert!(client.place(keyed("k")).await.unwrap().replayed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_before_the_last_lost_reply_is_heard_at_the_deadline_too() {
+    // One attempt that takes all the time there is.
+    let peer = Peer::new([Does::Hangs]);
+    let client = client(&peer);
+    let clock = VirtualClock::new();
+    let short = || keyed("k").timeout(Duration::from_secs(2));
+    let (placed, accepted) = tokio::join!(client.place(short()), async {
+        clock.sleep_until(clock.now() + Duration::from_secs(1)).await;
+        client.webhooks().accept(&main_account(), &event("e1", "queued", "k")).await
+    });
+    assert!(accepted.unwrap().known);
+    assert_eq!(placed.unwrap().reference.unwrap().to_string(), "main/call_7");
+    let forgotten = crate::webhooks::client(&Peer::new([Does::Hangs]));
+    assert!(forgotten.place(short()).await.unwrap_err().is_ambiguous(), "nothing was proven of it");
 }
 
 #[tokio::test(start_paused = true)]
