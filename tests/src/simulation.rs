@@ -4,9 +4,16 @@
 //! request and reply, blocked and failed writes, crashes before and after acting, throttles, slow and hanging replies, stale
 //! connections. Journal and signer are slow at times. What must hold is checked against the provider's book at the end of each seed.
 
+mod callbacks;
+pub mod day;
+mod exchange;
+mod listing;
+mod lives;
 mod load;
+mod operator;
 mod plan;
 mod provider;
+mod rotation;
 mod slow;
 mod verdict;
 mod wire;
