@@ -58,6 +58,25 @@ impl ClaudeVoice {
         self
     }
 
+    /// What this server promises, where it differs from the contract: another ceiling, other delays, keys that it does not honour.
+    /// **It is believed**: keys that are said to be honoured and are not ring people twice.
+    ///
+    /// ```
+    /// use trunkline_core_types::{Idempotency, Provider};
+    /// use trunkline_providers::ClaudeVoice;
+    ///
+    /// let voice = ClaudeVoice::new("https://voice.example.com")?.promising(|profile| {
+    ///     profile.idempotency = Idempotency::No;
+    /// });
+    /// assert_eq!(voice.profile().idempotency, Idempotency::No);
+    /// # Ok::<(), trunkline_core_types::InputError>(())
+    /// ```
+    #[must_use]
+    pub fn promising(mut self, change: impl FnOnce(&mut Profile)) -> Self {
+        change(&mut self.profile);
+        self
+    }
+
     /// The currency of amounts that come without one. Default: USD.
     #[must_use]
     pub fn currency(mut self, currency: Currency) -> Self {

@@ -6,17 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
 use trunkline::keys::StaticKeys;
 use trunkline::providers::ClaudeVoice;
 use trunkline::{
-    Account, Call, CallId, Class, Client, Clock, Dial, Idempotency, IdempotencyKey, Journal, NewCall,
-    Profile, Provider, ProviderError, Rate, SystemClock, TransportSettings,
+    Account, Class, Client, Clock, Dial, Idempotency, Journal, NewCall, Rate, SystemClock, TransportSettings,
 };
-use trunkline_core_types::{
-    Attempt, Deadline, HttpService, Judge, Lookup, Operation, Reply, StatusOnly, Verdict,
-};
+use trunkline_core_types::{Attempt, Deadline, HttpService, StatusOnly};
 use trunkline_transport::HttpClient;
 
 use super::Contender;
@@ -66,7 +61,8 @@ pub(crate) const SECRET: &str = "bench-secret-0001";
 /// An account of the Claude-style API whose pace never makes anybody wait.
 pub(crate) fn account(base: &str) -> Result<Account> {
     let keys = StaticKeys::new(KEY.into())?;
-    let account = Account::new("main", Unpaced::new(base)?, keys)?;
+    let voice = ClaudeVoice::new(base)?.promising(|profile| profile.ceiling = ANY_PACE);
+    let account = Account::new("main", voice, keys)?;
     Ok(account.signing_keys(StaticKeys::new(SECRET.into())?).pace(ANY_PACE))
 }
 
@@ -95,63 +91,3 @@ impl Contender for Full {
 
 /// A nanosecond between two starts.
 const ANY_PACE: Rate = Rate::per_second(NonZeroU32::MAX);
-
-/// The Claude-style API without its ceiling.
-#[derive(Debug)]
-struct Unpaced {
-    voice: ClaudeVoice,
-    profile: Profile,
-}
-
-impl Unpaced {
-    fn new(base: &str) -> Result<Self> {
-        let voice = ClaudeVoice::new(base)?;
-        let mut profile = voice.profile().clone();
-        profile.ceiling = ANY_PACE;
-        Ok(Self { voice, profile })
-    }
-}
-
-impl Judge for Unpaced {
-    fn judge(&self, operation: Operation, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Verdict {
-        self.voice.judge(operation, status, headers, body)
-    }
-}
-
-impl Provider for Unpaced {
-    fn profile(&self) -> &Profile {
-        &self.profile
-    }
-
-    fn origin(&self) -> &str {
-        self.voice.origin()
-    }
-
-    fn create(&self, call: &NewCall, key: &IdempotencyKey) -> Result<Request<Bytes>, ProviderError> {
-        self.voice.create(call, key)
-    }
-
-    fn get(&self, id: &CallId) -> Result<Request<Bytes>, ProviderError> {
-        self.voice.get(id)
-    }
-
-    fn hang_up(&self, id: &CallId) -> Result<Request<Bytes>, ProviderError> {
-        self.voice.hang_up(id)
-    }
-
-    fn lookup(&self, by: Lookup<'_>) -> Result<Request<Bytes>, ProviderError> {
-        self.voice.lookup(by)
-    }
-
-    fn read_call(&self, reply: &Reply) -> Result<Call, ProviderError> {
-        self.voice.read_call(reply)
-    }
-
-    fn read_lookup(&self, by: Lookup<'_>, reply: &Reply) -> Result<Vec<Call>, ProviderError> {
-        self.voice.read_lookup(by, reply)
-    }
-
-    fn read_error(&self, reply: &Reply) -> ProviderError {
-        self.voice.read_error(reply)
-    }
-}
