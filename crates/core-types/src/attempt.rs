@@ -297,6 +297,11 @@ impl Spare {
         self.0.evidence.renew();
         self.0.evidence.note_number(self.0.number);
         let mut parts = self.0.copy();
+        #[cfg(trunkline_mutation)]
+        if crate::Mutation::KeyChanged.is_on() {
+            let other = parts.intent.as_ref().and_then(|it| format!("{}-2", it.key.as_str()).parse().ok());
+            other.and_then(|key| parts.request.headers_mut().insert("idempotency-key", key));
+        }
         parts.deadline = self.deadline();
         Attempt(Box::new(parts))
     }

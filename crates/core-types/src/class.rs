@@ -74,6 +74,10 @@ impl Class {
     /// ```
     #[must_use]
     pub fn fold(self, later: Self) -> Self {
+        #[cfg(trunkline_mutation)]
+        if crate::Mutation::LastClass.is_on() {
+            return later;
+        }
         if self == Self::Accepted || later == Self::Accepted {
             Self::Accepted
         } else if self == Self::Ambiguous || later == Self::Ambiguous {
@@ -90,6 +94,10 @@ impl Class {
 
     /// Whether another account or provider may place the call instead.
     pub fn may_go_elsewhere(self) -> bool {
+        #[cfg(trunkline_mutation)]
+        if crate::Mutation::FailoverAmbiguous.is_on() {
+            return self != Self::Accepted;
+        }
         matches!(self, Self::Unsent | Self::Deferred | Self::Rejected(Scope::Account))
     }
 

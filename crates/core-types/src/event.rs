@@ -173,6 +173,8 @@ impl CallState {
 fn raise<T: Clone>(slot: &mut Option<(Mark, T)>, mark: &Mark, value: Option<&T>) -> bool {
     let Some(value) = value else { return false };
     let higher = slot.as_ref().is_none_or(|(known, _)| mark > known);
+    #[cfg(trunkline_mutation)]
+    let higher = higher || crate::Mutation::EventOrder.is_on();
     if higher {
         *slot = Some((mark.clone(), value.clone()));
     }

@@ -109,6 +109,10 @@ pub fn gate(question: &Question) -> Decision {
 }
 
 fn harmless(question: &Question) -> bool {
+    #[cfg(trunkline_mutation)]
+    if crate::Mutation::BlindRepeat.is_on() && question.folded == Class::Ambiguous {
+        return true;
+    }
     match question.folded {
         Class::Unsent | Class::Deferred => true,
         Class::Accepted | Class::Rejected(Scope::Call | Scope::Account) => false,
@@ -118,6 +122,10 @@ fn harmless(question: &Question) -> bool {
 }
 
 fn acts_once(question: &Question) -> bool {
+    #[cfg(trunkline_mutation)]
+    if crate::Mutation::KeysTrusted.is_on() {
+        return true;
+    }
     match question.idempotency {
         Idempotency::No => question.operation == Operation::Read,
         Idempotency::Natural => true,

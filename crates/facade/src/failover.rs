@@ -120,6 +120,10 @@ impl<'a> Claimed<'a> {
     }
 
     fn release(&mut self) {
+        #[cfg(trunkline_mutation)]
+        if trunkline_core_types::Mutation::LeaseKept.is_on() {
+            return;
+        }
         if let Some((leases, _)) = self.leased.take().and_then(|route| route.leases.as_ref()) {
             leases.release(self.job.key.as_str());
         }

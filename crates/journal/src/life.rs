@@ -126,6 +126,10 @@ impl Open {
     pub(crate) fn settle(&mut self, class: Class, now: SystemTime) -> Result<Step, JournalError> {
         match class {
             Class::Accepted => return Ok(Step::Settles(class)),
+            #[cfg(trunkline_mutation)]
+            Class::Ambiguous if trunkline_core_types::Mutation::UnknownFreesKey.is_on() => {
+                return Ok(Step::Frees);
+            }
             Class::Ambiguous => {
                 self.left = true;
                 return Ok(Step::Stays);

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+#[cfg(trunkline_mutation)]
+use trunkline_core_types::Mutation;
 use trunkline_core_types::{
     AttemptJournal, BoxFuture, Claim, Class, Clock, IdempotencyKey, Intent, JournalError, JournalErrorKind,
 };
@@ -70,7 +72,13 @@ impl MemoryJournal {
 
     fn claim_now(&self, intent: &Arc<Intent>) -> Result<Claim, JournalError> {
         let mut keys = self.keys();
-        if let Some(open) = keys.open.get(&intent.key) {
+        let open = keys.open.get(&intent.key);
+        #[cfg(trunkline_mutation)]
+        let open = open.filter(|open| {
+            let pending = Mutation::DialledIsPending.is_on() && open.in_flight();
+            !(Mutation::ClaimOverwrites.is_on() || pending)
+        });
+        if let Some(open) = open {
             return Ok(if open.intent.detail == intent.detail { Claim::Open } else { Claim::Mismatch });
         }
         let last = match keys.ended.get(&intent.key) {

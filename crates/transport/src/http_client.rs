@@ -124,7 +124,10 @@ impl HttpClient {
 }
 
 pub(crate) fn too_late(attempt: &Attempt, now: std::time::Instant) -> Option<AttemptError> {
-    if attempt.start_by().is_some_and(|start_by| now > start_by) {
+    let late = attempt.start_by().is_some_and(|start_by| now > start_by);
+    #[cfg(trunkline_mutation)]
+    let late = late && !trunkline_core_types::Mutation::LatePermit.is_on();
+    if late {
         let message = "the permit was older than its tolerance before the first byte; a new one is needed";
         return Some(AttemptError::new(FailureKind::LatePermit, message));
     }

@@ -34,6 +34,13 @@ impl Journaled {
         let mut note =
             Note { layer: self, intent, number, evidence: attempt.evidence().clone(), ended: false };
         let until = attempt.deadline().ends_by();
+        #[cfg(trunkline_mutation)]
+        if trunkline_core_types::Mutation::JournalAfterSend.is_on() {
+            let outcome = self.inner.send(attempt).await;
+            let _ = self.journal.begin(&note.intent, number).await;
+            note.end(outcome.class, kept(&outcome, &note.intent.account));
+            return outcome;
+        }
         match self.clock.bounded(until, self.journal.begin(&note.intent, number)).await {
             Some(Ok(())) => {}
             Some(Err(error)) => return note.refused(Some(error)),

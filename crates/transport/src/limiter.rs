@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+#[cfg(trunkline_mutation)]
+use trunkline_core_types::Mutation;
 use trunkline_core_types::{
     Ask, Attempt, AttemptError, BoxFuture, Class, Clock, ClockExt, Denied, DeniedKind, Evidence, Fact,
     FailureKind, HttpService, Observer, Operation, Outcome, Pacer, Permit, Signal,
@@ -44,6 +46,9 @@ impl Limiter {
 
     async fn paced(&self, mut attempt: Attempt) -> Outcome {
         let wait_until = attempt.wait_until();
+        #[cfg(trunkline_mutation)]
+        let wait_until =
+            wait_until + Duration::from_secs(3600 * u64::from(Mutation::LineIgnoresDeadline.is_on()));
         self.clock.bounded(wait_until, self.inner.warm(&attempt)).await;
         let ask = Ask { lane: attempt.lane(), ..Ask::one(wait_until) };
         let permit = match self.pacer.acquire(ask).await {
@@ -61,6 +66,10 @@ impl Limiter {
     }
 
     fn feed_back(&self, outcome: &Outcome, start_by: std::time::Instant) {
+        #[cfg(trunkline_mutation)]
+        if Mutation::PauseIgnored.is_on() {
+            return;
+        }
         if outcome.class == Class::Deferred && outcome.status() == Some(StatusCode::TOO_MANY_REQUESTS) {
             let pause = outcome.wait.unwrap_or(DEFAULT_PAUSE).min(self.max_pause);
             self.pacer.feedback(Signal::Throttled { pause });
@@ -96,6 +105,12 @@ impl Held {
     }
 
     fn finish(&mut self, class: Class) {
+        #[cfg(trunkline_mutation)]
+        if Mutation::PermitLeaked.is_on() {
+            return std::mem::forget(self.permit.take());
+        }
+        #[cfg(trunkline_mutation)]
+        let class = if Mutation::SlotBackAfterUse.is_on() { Class::Unsent } else { class };
         match self.permit.take() {
             Some(permit) if class == Class::Unsent => permit.give_back(),
             Some(permit) => permit.spend(),
@@ -113,6 +128,10 @@ impl Drop for Held {
 #[deny(clippy::missing_trait_methods)]
 impl HttpService for Limiter {
     fn send(&self, attempt: Attempt) -> BoxFuture<'_, Outcome> {
+        #[cfg(trunkline_mutation)]
+        if Mutation::RepeatUnpaced.is_on() && attempt.evidence().permitted().is_some() {
+            return self.inner.send(attempt);
+        }
         match attempt.operation() {
             Operation::Create => Box::pin(self.paced(attempt)),
             Operation::Change | Operation::Read => self.inner.send(attempt),

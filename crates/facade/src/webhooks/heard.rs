@@ -33,6 +33,8 @@ impl Heard {
         let mut store = self.store();
         store.forget(now);
         let known = store.seen.contains(&(call.account.clone(), event.id.clone()));
+        #[cfg(trunkline_mutation)]
+        let known = known && !trunkline_core_types::Mutation::DedupeOff.is_on();
         known.then(|| store.calls.get(call).cloned().unwrap_or_default())
     }
 

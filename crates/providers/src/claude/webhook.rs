@@ -54,6 +54,10 @@ fn verify(headers: &HeaderMap, body: &[u8], keys: &KeySet) -> Result<(), Webhook
         (Some(header), None) => {
             let fits =
                 |key: &Key| MacKey::new(key.expose().as_bytes()).verify_x_signature(header.as_bytes(), body);
+            #[cfg(trunkline_mutation)]
+            if trunkline_core_types::Mutation::ForgedTaken.is_on() {
+                return Ok(());
+            }
             if fits(&keys.current) | keys.previous.as_ref().is_some_and(fits) {
                 return Ok(());
             }

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use trunkline_core_types::BreakerState;
+#[cfg(trunkline_mutation)]
+use trunkline_core_types::Mutation;
 
 use super::settings::BreakerSettings;
 
@@ -97,6 +99,8 @@ impl Circuit {
                 window.note(evidence, now, self.settings.window);
                 window.is_ill(&self.settings).then(|| open(&self.settings, now, jitter()))
             }
+            #[cfg(trunkline_mutation)]
+            Phase::HalfOpen { .. } if evidence == Evidence::None && Mutation::ProbeKept.is_on() => None,
             Phase::HalfOpen { reserved, well } => {
                 *reserved -= 1;
                 *well += u32::from(evidence == Evidence::Well);

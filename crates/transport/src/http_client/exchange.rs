@@ -49,6 +49,11 @@ impl Exchange<'_> {
         let (body, failure) = read_body(&mut held, &mut timer, body, self.settings.max_reply).await;
         let verdict = self.judge.judge(self.operation, head.status, &head.headers, &body);
         let (class, wait) = class_of_reply(head.status, verdict);
+        #[cfg(trunkline_mutation)]
+        let class = match trunkline_core_types::Mutation::BrokenReplyRepeats.is_on() && failure.is_some() {
+            true => Class::Deferred,
+            false => class,
+        };
         let live = held.settle(class, failure.is_none());
         let result = match failure {
             None => Ok(Reply::new(Response::from_parts(head, body))),
@@ -256,8 +261,14 @@ impl<'a> Held<'a> {
     fn give_up(&mut self) -> Class {
         let Some(live) = self.live.take() else { return self.evidence.class() };
         let count = live.written.clone();
+        #[cfg(not(trunkline_mutation))]
         let bytes = live.abort();
-        let class = match (self.accepted, bytes == self.base) {
+        #[cfg(trunkline_mutation)]
+        let bytes = live.given_up();
+        let same = bytes == self.base;
+        #[cfg(trunkline_mutation)]
+        let same = same || trunkline_core_types::Mutation::BrokenIsUnsent.is_on();
+        let class = match (self.accepted, same) {
             (true, _) => Class::Accepted,
             (false, true) => Class::Unsent,
             (false, false) => Class::Ambiguous,
@@ -292,6 +303,10 @@ impl<'a> Timer<'a> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        #[cfg(trunkline_mutation)]
+        if trunkline_core_types::Mutation::ReplyIgnoresDeadline.is_on() {
+            self.ends_by += self.read_timeout;
+        }
         let timer = self.armed.get_or_insert_with(|| {
             self.clock.sleep_until(self.ends_by.min(self.clock.now() + self.read_timeout))
         });

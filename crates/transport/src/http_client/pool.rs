@@ -47,6 +47,20 @@ impl Live {
         written.get()
     }
 
+    /// Lets what is written leave under one fault.
+    #[cfg(trunkline_mutation)]
+    pub(super) fn given_up(mut self) -> u64 {
+        if !trunkline_core_types::Mutation::WritesGoOn.is_on() {
+            return self.abort();
+        }
+        let bytes = self.written.get();
+        tokio::spawn(std::future::poll_fn(move |cx| match self.poll_ended(cx) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }));
+        bytes
+    }
+
     fn is_usable(&mut self) -> bool {
         // One look without a waker: a FIN, a reset or an unsolicited reply shows here and not as an unknown outcome.
         !self.poll_ended(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
