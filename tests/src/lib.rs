@@ -9,6 +9,7 @@
 
 mod scrape;
 pub mod simulation;
+pub mod threads;
 mod vault;
 
 pub use scrape::scrape;
