@@ -2,20 +2,21 @@
 
 mod deny;
 
-use crate::{run, test, tidy};
+use crate::{fuzz, run, test, tidy};
 use anyhow::{Context, Result};
 use std::time::Duration;
 
 type Step = (&'static str, fn() -> Result<()>);
 
 /// All with one feature set, so that a step builds on what the one before it built.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("tidy", tidy::run),
     ("fmt", || cargo(&["fmt", "--all", "--check"])),
     ("clippy", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])
     }),
     ("test", || test::run(None)),
+    ("fuzz", || fuzz::run(None, fuzz::SECONDS)),
     ("docs", docs),
     ("package", || {
         let members = ["--exclude", "xtask", "--exclude", "trunkline-tests"];

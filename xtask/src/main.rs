@@ -6,6 +6,8 @@
 mod bench;
 mod ci;
 mod files;
+mod fuzz;
+mod mutations;
 mod run;
 mod services;
 mod simulate;
@@ -36,7 +38,7 @@ enum Task {
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
     },
-    /// Run the deterministic fault simulation: `--seeds N --calls M [--first-seed S] [--json]`.
+    /// Run the deterministic fault simulation: `--seeds N --calls M [--first-seed S] [--json]`, or `--mutations [--json]`.
     Simulate {
         /// Passed on to the simulation.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -54,17 +56,30 @@ enum Task {
         #[arg(long, value_name = "N")]
         rows: Option<usize>,
     },
-    /// Run tidy, fmt, clippy, test, docs, package and deny, and stop at the first that fails.
+    /// Fuzz everything that reads foreign bytes, from the kept corpus on.
+    Fuzz {
+        /// One target only, such as `rows`.
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+        /// Seconds of each target; 0 replays the kept corpus only.
+        #[arg(long, value_name = "N", default_value_t = fuzz::SECONDS)]
+        seconds: u32,
+    },
+    /// Run tidy, fmt, clippy, test, fuzz, docs, package and deny, and stop at the first that fails.
     Ci,
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = mutations::as_rustc() {
+        return code;
+    }
     let done = match Args::parse().task {
         Task::Tidy => tidy::run(),
         Task::Services => services::run(),
         Task::Test { only } => test::run(only.as_deref()),
         Task::Simulate { arguments } => simulate::run(&arguments),
         Task::Bench { json, group, rows } => bench::run(json, group.as_deref(), rows),
+        Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Ci => ci::run(),
     };
     match done {

@@ -1,0 +1,4 @@
+//! `exchange`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkline_fuzz::exchange::check(data));

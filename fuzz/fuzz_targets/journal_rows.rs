@@ -1,0 +1,4 @@
+//! `journal_rows`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkline_fuzz::journal_rows::check(data));

@@ -1,0 +1,4 @@
+//! `listing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkline_fuzz::listing::check(data));

@@ -1,0 +1,4 @@
+//! `proxy`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkline_fuzz::proxy::check(data));

@@ -1,0 +1,4 @@
+//! `record`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkline_fuzz::record::check(data));

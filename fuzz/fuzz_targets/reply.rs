@@ -1,0 +1,4 @@
+//! `reply`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkline_fuzz::reply::check(data));

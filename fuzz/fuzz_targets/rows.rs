@@ -1,0 +1,4 @@
+//! `rows`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkline_fuzz::rows::check(data));

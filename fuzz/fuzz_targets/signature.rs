@@ -1,0 +1,4 @@
+//! `signature`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkline_fuzz::signature::check(data));

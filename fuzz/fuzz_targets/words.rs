@@ -1,0 +1,4 @@
+//! `words`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trunkline_fuzz::words::check(data));
