@@ -1,0 +1,50 @@
+//! Seeds one after another, until one finds something.
+
+use serde::{Deserialize, Serialize};
+use trunkline_tests::simulation::{day, run};
+
+/// Calls of the day.
+const DAY: usize = 3_000;
+/// Counts that may be above zero.
+const WORK: [&str; 9] =
+    ["calls", "placed", "rejected", "unsent", "ambiguous", "reconciled", "callbacks", "refused_keys", "pace"];
+
+/// What one mutant led to.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Found {
+    /// The invariants that broke, with their counts; none if all held.
+    pub(crate) by: Vec<(String, u64)>,
+    /// Calls made until then.
+    pub(crate) calls: u64,
+    /// The seed that found it.
+    pub(crate) seed: u64,
+    /// It took the day: callbacks, live calls, reconciles.
+    pub(crate) day: bool,
+    /// The first problem in words.
+    pub(crate) problem: Option<String>,
+}
+
+pub(crate) fn search(seeds: u64, calls: usize) -> Found {
+    let mut found = Found::default();
+    for seed in 1..=seeds {
+        let verdict = run(seed, calls);
+        let by = broken(&verdict, verdict.holds());
+        found = Found { by, calls: found.calls + verdict.calls, seed, day: false, problem: verdict.problem };
+        if !found.by.is_empty() {
+            return found;
+        }
+    }
+    let day = day::run(1, DAY);
+    let by = broken(&day, day.holds());
+    Found { by, calls: found.calls + day.calls, seed: 1, day: true, problem: day.problem }
+}
+
+/// The counts that are not zero, of those that have to be.
+fn broken(verdict: &impl Serialize, holds: bool) -> Vec<(String, u64)> {
+    let counts = match serde_json::to_value(verdict) {
+        Ok(serde_json::Value::Object(counts)) if !holds => counts,
+        _ => return Vec::new(),
+    };
+    let numbers = counts.into_iter().filter_map(|(name, count)| Some((name, count.as_u64()?)));
+    numbers.filter(|(name, count)| *count > 0 && !WORK.contains(&name.as_str())).collect()
+}
