@@ -18,8 +18,16 @@ impl IdempotencyKey {
 
     /// A fresh key of 128 random bits: `tk_` and 32 hex digits.
     pub fn mint(entropy: &dyn Entropy) -> Self {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
         let [high, low] = entropy.next_pair();
-        Self(format!("tk_{high:016x}{low:016x}").into())
+        let mut random = (u128::from(high) << 64) | u128::from(low);
+        let mut text = *b"tk_00000000000000000000000000000000";
+        for digit in text[3..].iter_mut().rev() {
+            *digit = HEX[(random & 15) as usize];
+            random >>= 4;
+        }
+        // Digits only, so this always is text.
+        Self(String::from_utf8_lossy(&text).into())
     }
 
     /// The key as it travels.
@@ -98,6 +106,8 @@ mod tests {
         let source = SeededEntropy::new(1);
         let (a, b) = (IdempotencyKey::mint(&source), IdempotencyKey::mint(&source));
         assert_ne!(a, b);
+        let [high, low] = SeededEntropy::new(1).next_pair();
+        assert_eq!(a.as_str(), format!("tk_{high:016x}{low:016x}"));
         assert_eq!(a.as_str().parse::<IdempotencyKey>().unwrap(), a);
     }
 
