@@ -1,42 +1,50 @@
 //! Who is under way, so that a shutdown can close the door and wait.
 
-use tokio::sync::watch;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// The door is closed; below it, twice the number of operations under way.
+const CLOSED: usize = 1;
+const ONE: usize = 2;
 
 /// Counts operations and refuses new ones once closed.
-#[derive(Debug)]
-pub(crate) struct Drain(watch::Sender<State>);
-
-#[derive(Debug, Clone, Copy, Default)]
-struct State {
-    running: usize,
-    closed: bool,
+#[derive(Debug, Default)]
+pub(crate) struct Drain {
+    state: AtomicUsize,
+    empty: Notify,
 }
 
 impl Drain {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(State::default()))
+        Self::default()
     }
 
     /// `None` once closed. The pass ends with its drop.
     pub(crate) fn enter(&self) -> Option<Pass<'_>> {
-        let entered = self.0.send_if_modified(|state| {
-            state.running += usize::from(!state.closed);
-            !state.closed
-        });
-        entered.then(|| Pass(self))
+        let pass = Pass(self);
+        // Counted first, so that whoever closes after a look at an open door is waited for.
+        let before = self.state.fetch_add(ONE, Ordering::AcqRel);
+        (before & CLOSED == 0).then_some(pass)
     }
 
     pub(crate) fn close(&self) {
-        self.0.send_modify(|state| state.closed = true);
+        self.state.fetch_or(CLOSED, Ordering::AcqRel);
     }
 
     pub(crate) fn running(&self) -> usize {
-        self.0.borrow().running
+        self.state.load(Ordering::Acquire) / ONE
     }
 
+    /// Once the door is closed: when nobody is under way.
     pub(crate) async fn idle(&self) {
-        // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = self.0.subscribe().wait_for(|state| state.running == 0).await;
+        loop {
+            let empty = self.empty.notified();
+            if self.running() == 0 {
+                return;
+            }
+            empty.await;
+        }
     }
 }
 
@@ -44,6 +52,9 @@ pub(crate) struct Pass<'a>(&'a Drain);
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        self.0.0.send_modify(|state| state.running -= 1);
+        // Only a closed door has somebody who waits.
+        if self.0.state.fetch_sub(ONE, Ordering::AcqRel) == (ONE | CLOSED) {
+            self.0.empty.notify_waiters();
+        }
     }
 }

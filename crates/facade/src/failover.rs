@@ -105,10 +105,13 @@ impl<'a> Claimed<'a> {
 
     /// Whether another account may still place the call, and could: the journal and a closed client are the same for all.
     fn goes_on(&self, outcome: &Outcome) -> bool {
+        if !outcome.class.may_go_elsewhere() {
+            return false;
+        }
         let kind = outcome.result.as_ref().err().map(|error| error.kind());
         let shared = matches!(kind, Some(FailureKind::Journal | FailureKind::Denied(DeniedKind::Closed)));
         let in_time = self.inner.shared.clock.now() < self.job.wait_until();
-        outcome.class.may_go_elsewhere() && !shared && in_time
+        !shared && in_time
     }
 
     async fn lease(&mut self, route: &'a Route) -> Result<(), Denied> {
