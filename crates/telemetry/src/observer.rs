@@ -84,10 +84,10 @@ impl MetricsObserver {
     }
 
     fn attempt(&self, operation: Operation, class: Class, status: Option<u16>, took: Duration) {
-        self.attempt.record(&[operation.as_str(), class.as_str()], took);
+        self.attempt.record_at(end(operation, class), took);
         if let Some(pair) = &self.pair {
             pair.calls.count_at(status::index(status));
-            pair.latency.record(&[], took);
+            pair.latency.record_at(0, took);
         }
     }
 
@@ -98,11 +98,27 @@ impl MetricsObserver {
     }
 
     fn call(&self, operation: Operation, class: Class, took: Duration) {
-        self.operation.record(&[operation.as_str(), class.as_str()], took);
+        self.operation.record_at(end(operation, class), took);
         if operation == Operation::Create {
-            self.calls.count(&[class.as_str()]);
+            self.calls.count_at(outcome(class));
         }
     }
+}
+
+/// The place of a class among the values of the label `outcome`.
+fn outcome(class: Class) -> usize {
+    match class {
+        Class::Unsent => 0,
+        Class::Deferred => 1,
+        Class::Rejected(_) => 2,
+        Class::Accepted => 3,
+        Class::Ambiguous => 4,
+    }
+}
+
+/// The place of a series with the labels `operation` and `outcome`.
+fn end(operation: Operation, class: Class) -> usize {
+    operation as usize * 5 + outcome(class)
 }
 
 impl Observer for MetricsObserver {
@@ -118,7 +134,7 @@ impl Observer for MetricsObserver {
             }
             Fact::RetryBudget { tokens } => self.retry_tokens.set(tokens.into()),
             Fact::Breaker { state } => self.circuit(state),
-            Fact::Permitted { lane, waited } => self.waits.record(&[lane.as_str()], waited),
+            Fact::Permitted { lane, waited } => self.waits.record_at(lane as usize, waited),
             Fact::Denied { kind, .. } => self.denied.count(&[kind.as_str()]),
             Fact::LatePermit { .. } => self.late_permits.count(&[]),
             Fact::Throttled { .. } => self.throttles.count(&[]),
@@ -146,5 +162,27 @@ impl fmt::Debug for MetricsObserver {
             .field("account", &self.account)
             .field("article_pair", &self.pair.is_some())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkline_core_types::Lane;
+
+    #[test]
+    fn places_are_those_of_the_label_sets() {
+        let seen = MetricsObserver::new(&"main".parse().unwrap());
+        for class in Class::ALL {
+            assert_eq!(outcome(class), seen.calls.position(&[class.as_str()]));
+            for operation in Operation::ALL {
+                let labels = [operation.as_str(), class.as_str()];
+                assert_eq!(end(operation, class), seen.attempt.position(&labels));
+                assert_eq!(end(operation, class), seen.operation.position(&labels));
+            }
+        }
+        for lane in Lane::ALL {
+            assert_eq!(lane as usize, seen.waits.position(&[lane.as_str()]));
+        }
     }
 }

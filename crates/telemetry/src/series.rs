@@ -44,16 +44,16 @@ impl Series {
         self.count_at(self.position(values));
     }
 
-    /// Counts one more in the series at `index`, for a metric with one closed label.
+    /// Counts one more in the series at `index`: the place of its closed values, which [`Series::position`] tells.
     pub(crate) fn count_at(&self, index: usize) {
         if let Some(key) = self.keys.get(index) {
             metrics::with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
         }
     }
 
-    /// Notes a duration in the series of these closed values.
-    pub(crate) fn record(&self, values: &[&str], time: Duration) {
-        if let Some(key) = self.keys.get(self.position(values)) {
+    /// Notes a duration in the series at `index`.
+    pub(crate) fn record_at(&self, index: usize, time: Duration) {
+        if let Some(key) = self.keys.get(index) {
             let seconds = time.as_secs_f64();
             metrics::with_recorder(|recorder| recorder.register_histogram(key, &METADATA).record(seconds));
         }
@@ -72,7 +72,7 @@ impl Series {
     }
 
     /// A value outside its set counts as the last one, which is `other` where a set can grow.
-    fn position(&self, values: &[&str]) -> usize {
+    pub(crate) fn position(&self, values: &[&str]) -> usize {
         self.sets.iter().zip(values).fold(0, |position, (set, value)| {
             let index = set.iter().position(|known| known == value).unwrap_or(set.len() - 1);
             position * set.len() + index
