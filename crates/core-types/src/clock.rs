@@ -31,8 +31,18 @@ pub trait ClockExt: Clock {
         until: Instant,
         work: F,
     ) -> impl Future<Output = Option<F::Output>> + Send {
+        async move { self.bounded_at(self.now(), until, work).await }
+    }
+
+    /// The same for a caller that has just read the clock: `now` is what it said.
+    fn bounded_at<F: Future + Send>(
+        &self,
+        now: Instant,
+        until: Instant,
+        work: F,
+    ) -> impl Future<Output = Option<F::Output>> + Send {
         async move {
-            if self.now() >= until {
+            if now >= until {
                 return None;
             }
             let (mut work, mut timer) = (pin!(work), None);

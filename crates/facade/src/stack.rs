@@ -46,7 +46,7 @@ pub(crate) fn stack(
     let stack = leaf(account, origin, clock)?;
     let stack = AttemptMetrics::new(stack, clock.clone(), observer.clone());
     let stack = Journaled::new(Arc::new(stack), shared.journal.clone(), clock.clone(), observer.clone());
-    let stack = Signer::new(Arc::new(stack), sign);
+    let stack = Signer::new(Arc::new(stack), sign, clock.clone());
     let stack =
         Breaker::new(Arc::new(stack), account.breaker.clone(), clock.clone(), entropy(), observer.clone())?;
     let breaker = stack.handle();

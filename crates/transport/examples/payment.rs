@@ -62,7 +62,7 @@ fn stack(
     let judge = Arc::new(StatusOnly::default());
     let client = HttpClient::new(origin, TransportSettings::default(), judge, clock.clone())?;
     let journaled = Journaled::new(Arc::new(client), journal, clock.clone(), quiet.clone());
-    let signed = Signer::new(Arc::new(journaled), Arc::new(sign));
+    let signed = Signer::new(Arc::new(journaled), Arc::new(sign), clock.clone());
     let mut settings = RetrySettings::default();
     settings.base = Duration::from_millis(20);
     Ok(Arc::new(Retry::new(Arc::new(signed), settings, clock, Arc::new(SystemEntropy::new()), quiet)))

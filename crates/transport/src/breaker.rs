@@ -73,13 +73,14 @@ impl Breaker {
         outcome
     }
 
+    /// While it is not closed.
     async fn warmed(&self, attempt: &Attempt) {
         let wait = self.shared.wait();
         if let (Some(wait), Lane::Bulk) = (wait, attempt.lane()) {
             let clock = &self.shared.clock;
             clock.sleep_until(attempt.wait_until().min(clock.now() + wait)).await;
         }
-        if self.shared.state() == BreakerState::Closed {
+        if self.shared.is_closed() {
             self.inner.warm(attempt).await;
         }
     }
@@ -98,6 +99,10 @@ impl Shared {
     fn state(&self) -> BreakerState {
         let now = self.clock.now();
         self.circuit().state(now)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.circuit().is_closed()
     }
 
     fn wait(&self) -> Option<Duration> {
@@ -210,6 +215,9 @@ impl HttpService for Breaker {
     /// Passed down while it is closed. In bulk it waits until the breaker would let an attempt pass, so that a list is not used up against a
     /// provider that is down.
     fn warm<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, ()> {
-        Box::pin(self.warmed(attempt))
+        match self.shared.is_closed() {
+            true => self.inner.warm(attempt),
+            false => Box::pin(self.warmed(attempt)),
+        }
     }
 }

@@ -16,6 +16,7 @@ use trunkline_core_types::{
     Outcome,
 };
 
+use crate::ready::nothing_to_do;
 use crate::{Dial, TcpDial, TransportSettings};
 use connect::Connector;
 use exchange::Exchange;
@@ -75,15 +76,15 @@ impl HttpClient {
             Err(error) => return Outcome::unsent(error),
         };
         let ends_by = attempt.deadline().ends_by();
-        let (live, reused) = match self.pool.take(attempt.operation(), self.clock.now()) {
-            Some(live) => (live, true),
+        let now = self.clock.now();
+        let (live, reused, now) = match self.pool.take(attempt.operation(), now) {
+            Some(live) => (live, true, now),
             // Boxed, since it is large and most attempts find a connection.
             None => match Box::pin(self.connect(ends_by)).await {
-                Ok(live) => (live, false),
+                Ok(live) => (live, false, self.clock.now()),
                 Err(error) => return Outcome::unsent(error),
             },
         };
-        let now = self.clock.now();
         if let Some(refusal) = too_late(&attempt, now) {
             self.pool.put(live, now);
             return Outcome::unsent(refusal);
@@ -93,6 +94,7 @@ impl HttpClient {
             clock: &*self.clock,
             settings: &self.settings,
             operation: attempt.operation(),
+            began: now,
             ends_by,
             reused,
         };
@@ -100,7 +102,7 @@ impl HttpClient {
         if let Some(mut live) = live {
             // From the hand-out and not from the reply: the server's idle time cannot have begun before, however late the reply is seen.
             (live.served, live.idle_since) = (true, now);
-            self.pool.put(live, self.clock.now());
+            self.pool.put(live, now);
         }
         outcome
     }
@@ -142,13 +144,13 @@ impl HttpService for HttpClient {
     }
 
     fn warm<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, ()> {
+        let now = self.clock.now();
+        if let Some(live) = self.pool.take(attempt.operation(), now) {
+            self.pool.put(live, now);
+            return nothing_to_do();
+        }
         Box::pin(async move {
-            let good = self.pool.take(attempt.operation(), self.clock.now());
-            let live = match good {
-                Some(live) => Ok(live),
-                None => Box::pin(self.connect(attempt.wait_until())).await,
-            };
-            if let Ok(live) = live {
+            if let Ok(live) = self.connect(attempt.wait_until()).await {
                 self.pool.put(live, self.clock.now());
             }
         })

@@ -1,12 +1,16 @@
 //! The journal layer: an attempt is noted before its first byte and after its end, also when it is dropped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_core_types::{
     AccountId, Attempt, AttemptError, AttemptJournal, BoxFuture, Class, Clock, ClockExt, Evidence, Fact,
     FailureKind, HttpService, Intent, JournalError, Observer, Outcome, Scope,
 };
+
+/// By how much a fence may be later than it need be: the safe side.
+const READ_APART: Duration = Duration::from_millis(1);
 
 /// Notes every attempt that has an intent. What cannot be noted is not sent.
 #[derive(Debug)]
@@ -29,11 +33,11 @@ impl Journaled {
     }
 
     async fn noted(&self, attempt: Attempt, intent: Arc<Intent>) -> Outcome {
-        let (number, intent) = (attempt.number(), self.fenced(&attempt, intent));
+        let (number, now, until) = (attempt.number(), self.clock.now(), attempt.deadline().ends_by());
+        let intent = self.fenced(until.saturating_duration_since(now), intent);
         // Armed before the note: a begin that is dropped or runs out of time may have been kept.
         let mut note =
             Note { layer: self, intent, number, evidence: attempt.evidence().clone(), ended: false };
-        let until = attempt.deadline().ends_by();
         #[cfg(trunkline_mutation)]
         if trunkline_core_types::Mutation::JournalAfterSend.is_on() {
             let outcome = self.inner.send(attempt).await;
@@ -41,7 +45,7 @@ impl Journaled {
             note.end(outcome.class, kept(&outcome, &note.intent.account));
             return outcome;
         }
-        match self.clock.bounded(until, self.journal.begin(&note.intent, number)).await {
+        match self.clock.bounded_at(now, until, self.journal.begin(&note.intent, number)).await {
             Some(Ok(())) => {}
             Some(Err(error)) => return note.refused(Some(error)),
             None => return note.refused(None),
@@ -53,10 +57,10 @@ impl Journaled {
     }
 
     /// With the fence of the attempt: the call was claimed under that of its whole wait, which in bulk may be a day.
-    fn fenced(&self, attempt: &Attempt, intent: Arc<Intent>) -> Arc<Intent> {
-        let left = attempt.deadline().ends_by().saturating_duration_since(self.clock.now());
+    fn fenced(&self, left: Duration, intent: Arc<Intent>) -> Arc<Intent> {
         let fence = self.clock.wall() + left;
-        if fence >= intent.fence {
+        // The two clocks are not read in one instant; what little that makes is no reason for another intent.
+        if fence + READ_APART >= intent.fence {
             return intent;
         }
         Arc::new(Intent { fence, ..Intent::clone(&intent) })

@@ -37,6 +37,7 @@ mod http_client;
 mod journaled;
 mod limiter;
 mod proxy;
+mod ready;
 #[cfg(feature = "reqwest")]
 mod reqwest_adapter;
 mod retry;

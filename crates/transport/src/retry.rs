@@ -85,6 +85,10 @@ impl Retry {
         spare: &Spare,
         outcome: &Outcome,
     ) -> Option<Repeat> {
+        // Whatever came before it: a call is placed, and nothing is asked.
+        if outcome.class == Class::Accepted {
+            return None;
+        }
         let cause = Cause::of(outcome);
         let tries_left = progress.tries < settings.max_tries && progress.may_help(outcome);
         // Taken before the question, so that two callers are not both told of the last tokens; paid back unless it is spent.

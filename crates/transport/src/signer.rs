@@ -5,27 +5,29 @@ use std::time::Duration;
 
 use http::StatusCode;
 use trunkline_core_types::{
-    Attempt, AttemptError, BoxFuture, Class, FailureKind, HttpService, KeyError, Outcome, Scope, Sign,
+    Attempt, AttemptError, BoxFuture, Class, Clock, ClockExt, FailureKind, HttpService, KeyError,
+    KeyErrorKind, Outcome, Scope, Sign,
 };
 
-/// Signs every attempt; an attempt without a key is not sent.
+/// Signs every attempt; an attempt without a key is not sent. A signer that keeps to no deadline is held to that of the attempt.
 #[derive(Debug)]
 pub struct Signer {
     inner: Arc<dyn HttpService>,
     sign: Arc<dyn Sign>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Signer {
     /// A signer layer around `inner`.
-    pub fn new(inner: Arc<dyn HttpService>, sign: Arc<dyn Sign>) -> Self {
-        Self { inner, sign }
+    pub fn new(inner: Arc<dyn HttpService>, sign: Arc<dyn Sign>, clock: Arc<dyn Clock>) -> Self {
+        Self { inner, sign, clock }
     }
 
     async fn signed(&self, mut attempt: Attempt) -> Outcome {
-        let deadline = attempt.deadline().ends_by();
         let signed = match self.sign.sign_at_once(attempt.request_mut()) {
             Some(signed) => signed,
-            None => self.sign.sign(attempt.request_mut(), deadline).await,
+            // Boxed, since most attempts find the key in hand.
+            None => Box::pin(self.wait(&mut attempt)).await,
         };
         if let Err(error) = signed {
             return Outcome::unsent(no_key(error));
@@ -45,6 +47,15 @@ impl Signer {
         }
         outcome
     }
+
+    async fn wait(&self, attempt: &mut Attempt) -> Result<(), KeyError> {
+        let deadline = attempt.deadline().ends_by();
+        let signed = self.sign.sign(attempt.request_mut(), deadline);
+        self.clock.bounded(deadline, signed).await.unwrap_or_else(|| {
+            let message = "the signer did not end by the attempt's deadline; allow more time or mend it";
+            Err(KeyError::new(KeyErrorKind::Timeout, message))
+        })
+    }
 }
 
 fn no_key(error: KeyError) -> AttemptError {
@@ -60,10 +71,11 @@ impl HttpService for Signer {
     }
 
     fn warm<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, ()> {
+        if self.sign.is_ready() {
+            return self.inner.warm(attempt);
+        }
         Box::pin(async move {
-            if !self.sign.is_ready() {
-                self.sign.warm(attempt.request(), attempt.wait_until()).await;
-            }
+            self.sign.warm(attempt.request(), attempt.wait_until()).await;
             self.inner.warm(attempt).await;
         })
     }

@@ -52,6 +52,10 @@ impl Circuit {
         self.epoch
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed(_))
+    }
+
     pub(super) fn state(&self, now: Instant) -> BreakerState {
         match self.phase {
             Phase::Closed(_) => BreakerState::Closed,

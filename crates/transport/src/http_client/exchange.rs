@@ -22,6 +22,8 @@ pub(super) struct Exchange<'a> {
     pub(super) clock: &'a dyn Clock,
     pub(super) settings: &'a TransportSettings,
     pub(super) operation: Operation,
+    /// When the connection was handed out.
+    pub(super) began: Instant,
     pub(super) ends_by: Instant,
     pub(super) reused: bool,
 }
@@ -35,7 +37,7 @@ impl Exchange<'_> {
         evidence: &Evidence,
     ) -> (Outcome, Option<Live>) {
         let mut held = Held::new(live, evidence);
-        let mut timer = Timer::new(self.clock, self.ends_by, self.settings.read_timeout);
+        let mut timer = Timer::new(&self);
         let response = match self.head(&mut held, &mut timer, request).await {
             Ok(response) => response,
             Err(failure) => return (self.without_head(held, failure), None),
@@ -288,18 +290,22 @@ impl Drop for Held<'_> {
 /// The attempt's one timer: the earliest of the read time and the deadline, armed only once something waits.
 struct Timer<'a> {
     clock: &'a dyn Clock,
+    /// Since when the server may be silent; read from the clock once something came of it.
+    since: Option<Instant>,
     ends_by: Instant,
     read_timeout: std::time::Duration,
     armed: Option<BoxFuture<'static, ()>>,
 }
 
 impl<'a> Timer<'a> {
-    fn new(clock: &'a dyn Clock, ends_by: Instant, read_timeout: std::time::Duration) -> Self {
-        Self { clock, ends_by, read_timeout, armed: None }
+    fn new(exchange: &Exchange<'a>) -> Self {
+        let (since, ends_by) = (Some(exchange.began), exchange.ends_by);
+        let read_timeout = exchange.settings.read_timeout;
+        Self { clock: exchange.clock, since, ends_by, read_timeout, armed: None }
     }
 
     fn restart(&mut self) {
-        self.armed = None;
+        (self.since, self.armed) = (None, None);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -308,7 +314,8 @@ impl<'a> Timer<'a> {
             self.ends_by += self.read_timeout;
         }
         let timer = self.armed.get_or_insert_with(|| {
-            self.clock.sleep_until(self.ends_by.min(self.clock.now() + self.read_timeout))
+            let since = self.since.unwrap_or_else(|| self.clock.now());
+            self.clock.sleep_until(self.ends_by.min(since + self.read_timeout))
         });
         timer.as_mut().poll(cx)
     }

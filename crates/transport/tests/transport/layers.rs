@@ -319,7 +319,7 @@ impl Sign for Pen {
 async fn a_401_is_deferred_once_per_key() {
     let refused = || reply(Class::Rejected(Scope::Account), 401);
     let below = Below::new([refused(), refused()]);
-    let signer = Signer::new(below, Arc::new(Pen::default()));
+    let signer = Signer::new(below, Arc::new(Pen::default()), Arc::new(VirtualClock::new()));
     let attempt = create();
     let evidence = attempt.evidence().clone();
     let first = signer.send(attempt).await;
@@ -334,8 +334,31 @@ async fn a_401_is_deferred_once_per_key() {
 async fn without_a_key_nothing_is_sent() {
     let below = Below::new([]);
     let pen = Pen { fails: Some(KeyErrorKind::Unavailable), ..Pen::default() };
-    let outcome = Signer::new(below.clone(), Arc::new(pen)).send(create()).await;
+    let outcome =
+        Signer::new(below.clone(), Arc::new(pen), Arc::new(VirtualClock::new())).send(create()).await;
     assert_eq!(outcome.result.unwrap_err().kind(), FailureKind::Key(KeyErrorKind::Unavailable));
+    assert!(entries(&below.log).is_empty());
+}
+
+/// A signer that answers nobody.
+#[derive(Debug)]
+struct Mute {}
+
+impl Sign for Mute {
+    fn sign<'a>(&'a self, _: &'a mut Request<Bytes>, _: Instant) -> BoxFuture<'a, Result<(), KeyError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signer_that_ignores_its_deadline_ends_with_the_attempts_own_and_nothing_is_sent() {
+    let (below, clock) = (Below::new([]), VirtualClock::new());
+    let attempt = create();
+    let ends_by = attempt.deadline().ends_by();
+    let outcome = Signer::new(below.clone(), Arc::new(Mute {}), Arc::new(clock)).send(attempt).await;
+    assert_eq!(outcome.class, Class::Unsent);
+    assert_eq!(outcome.result.unwrap_err().kind(), FailureKind::Key(KeyErrorKind::Timeout));
+    assert!(clock.now() >= ends_by && clock.now() <= ends_by + Duration::from_millis(1));
     assert!(entries(&below.log).is_empty());
 }
 

@@ -179,7 +179,7 @@ impl Bench {
             stack = Arc::new(Journaled::new(stack, self.journal.clone(), clock.clone(), observer.clone()));
         }
         if depth >= Depth::Bearer {
-            stack = Arc::new(Signer::new(stack, Arc::new(self.signers(depth)?)));
+            stack = Arc::new(Signer::new(stack, Arc::new(self.signers(depth)?), clock.clone()));
         }
         if depth >= Depth::Pacing {
             stack = Arc::new(Limiter::new(stack, self.pacer(depth)?, clock.clone(), observer.clone()));
