@@ -1,23 +1,22 @@
-//! What the users of the client do: bulk, single calls, impatience, two callers of one key.
+//! What the users of the clients do: bulk, single calls, impatience, two callers of one key, and placing again after a crash.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, join, join_all, select};
 use futures_util::{StreamExt, stream};
-use trunkline::keys::StaticKeys;
-use trunkline::providers::ClaudeVoice;
-use trunkline::{
-    Account, Client, Clock, Error, ErrorKind, Journal, NewCall, Order, Placed, Rate, RetrySettings,
-    SeededEntropy,
-};
-use trunkline_core_types::{EntropyExt, VirtualClock};
-use trunkline_journal::MemoryJournal;
+use trunkline::{Client, Clock, Error, ErrorKind, NewCall, Order, Placed};
+use trunkline_core_types::EntropyExt;
 
+use super::client::client;
+use super::findings::Invariant;
+use super::journal::Store;
 use super::plan::Plan;
-use super::provider::World;
-use super::slow::{SlowJournal, SlowKeys, Unkeyed};
-use super::wire::SimDial;
+use super::process::{Pid, Process};
+use super::world::World;
 
 /// How a call ended for its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,79 +29,174 @@ pub(super) enum End {
     Dropped,
 }
 
-/// What the callers saw, and what the client left behind.
-#[derive(Debug, Default)]
-pub(super) struct Ended {
-    pub(super) calls: Vec<(String, End)>,
-    /// Operations still counted as under way after everything ended.
-    pub(super) leaked: u64,
-    /// Calls that took longer than their deadline and a tick.
-    pub(super) late: u64,
-}
-
 const SINGLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The time of a call in bulk from its first permit.
+const BULK_TIMEOUT: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(2);
+const PREFIX: &str = "single-";
 
-pub(super) async fn place(plan: &Plan, world: &Arc<World>, clock: Arc<VirtualClock>, seed: u64) -> Ended {
-    let client = client(plan, world, clock.clone(), seed);
+/// The keys of every call of a plan.
+pub(super) fn keys(plan: &Plan) -> impl Iterator<Item = String> {
     let singles = plan.calls / 10;
-    let bulk = client.place_all(stream::iter((0..plan.calls - singles).map(|n| order(&format!("bulk-{n}")))));
-    let bulk = bulk.map(|(key, result)| (key.as_str().to_owned(), end(&result))).collect::<Vec<_>>();
-    let entropy = SeededEntropy::new(seed.wrapping_add(1));
-    // Spread over the time that the bulk takes.
-    let spread = plan.calls as u64 * 1000 / u64::from(plan.per_second.get());
-    let single = join_all((0..singles).map(|n| {
-        let patience = Duration::from_millis(entropy.below(3000));
-        let impatient = entropy.below(4) == 0;
-        let begins = Duration::from_millis(entropy.below(spread.max(1)));
-        one(&client, &clock, format!("single-{n}"), begins, impatient.then_some(patience))
-    }));
-    let (bulk, single) = futures_util::future::join(bulk, single).await;
-    let mut ended = Ended { calls: bulk, ..Ended::default() };
-    for (call, late) in single.into_iter().flatten() {
-        ended.late += u64::from(late);
-        ended.calls.push(call);
-    }
-    ended.leaked = client.shutdown(Duration::from_secs(60)).await.under_way as u64;
-    ended
+    let bulk = (0..plan.calls - singles).map(|n| format!("bulk-{n}"));
+    bulk.chain((0..singles).map(|n| format!("{PREFIX}{n}")))
 }
 
-/// One caller, or two at once of the same key; some give up.
-async fn one(
-    client: &Client,
-    clock: &VirtualClock,
-    key: String,
-    begins: Duration,
-    patience: Option<Duration>,
-) -> Vec<((String, End), bool)> {
-    clock.sleep_until(clock.now() + begins).await;
-    let began = clock.now();
-    let place = || Box::pin(client.place(order(&key).timeout(SINGLE_TIMEOUT)));
-    let ends = match patience {
-        Some(patience) => {
-            let timer = clock.sleep_until(began + patience);
-            match select(place(), timer).await {
-                Either::Left((result, _)) => vec![end(&result)],
-                Either::Right((_, call)) => {
-                    drop(call);
-                    vec![End::Dropped]
-                }
+/// Runs the load of one process until it is done, over as many starts as its crashes make; gives its last start.
+pub(super) async fn process(world: &Arc<World>, store: &Arc<Store>, index: usize, keys: &[String]) -> Living {
+    let mut todo: Vec<_> = keys.iter().filter(|key| is_at_home(world, index, key)).cloned().collect();
+    let done = Mutex::new(BTreeSet::new());
+    for start in 0.. {
+        let process = Process::start(Pid { process: index, start });
+        let client = client(store, world, &process);
+        world.roster.enter(process.pid, &client);
+        let load = Load { world, client: &client, process: &process, done: &done };
+        let work = async {
+            select(pin!(load.run(&todo)), pin!(load.dies_at_some_time())).await;
+        };
+        if process.lives(work).await.is_some() {
+            return Living { process, client };
+        }
+        world.roster.leave(process.pid);
+        drop(client);
+        let entropy = world.faults.draw("restart", "", (index as u64) << 32 | u64::from(start));
+        world.pause(Duration::from_millis(entropy.below(5000))).await;
+        store.recover(process.pid);
+        world.tell("client", None, || format!("process {index} starts again"));
+        // What has no answer is placed again, and some of what has.
+        let done = done.lock().unwrap();
+        let again = |key: &str| world.faults.draw("after", key, start.into()).below(4) == 0;
+        todo.retain(|key| !done.contains(key) || again(key));
+    }
+    unreachable!("each crash happens once")
+}
+
+/// A process that has done its work.
+pub(super) struct Living {
+    pub(super) process: Arc<Process>,
+    pub(super) client: Client,
+}
+
+/// Whether this process places the call; some are placed by every process.
+fn is_at_home(world: &World, index: usize, key: &str) -> bool {
+    let (entropy, processes) = (world.faults.draw("home", key, 0), world.plan.processes as u64);
+    entropy.below(processes) == index as u64 || entropy.below(4) == 0
+}
+
+struct Load<'a> {
+    world: &'a Arc<World>,
+    client: &'a Client,
+    process: &'a Process,
+    done: &'a Mutex<BTreeSet<String>>,
+}
+
+impl Load<'_> {
+    async fn run(&self, keys: &[String]) {
+        let (singles, bulk): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.starts_with(PREFIX));
+        let orders: Vec<_> = bulk.iter().map(|key| order(key)).collect();
+        let bulk = async {
+            let mut results = self.client.place_all(stream::iter(orders));
+            while let Some((key, result)) = results.next().await {
+                self.answered(key.as_str(), end(&result));
+                let took = self.world.since_begin(self.process.pid, key.as_str());
+                self.in_time(key.as_str(), took.unwrap_or_default(), BULK_TIMEOUT);
+            }
+        };
+        join(bulk, join_all(singles.into_iter().map(|key| self.single(key)))).await;
+    }
+
+    /// Dies at the times that are drawn.
+    async fn dies_at_some_time(&self) {
+        let index = self.process.pid.process;
+        for number in 0..self.world.plan.crashes {
+            let entropy = self.world.faults.draw("dies", "", (index as u64) << 32 | u64::from(number));
+            let at = self.world.plan.spread().mul_f64(1.2 * entropy.fraction());
+            if at <= self.world.now() {
+                continue;
+            }
+            self.world.pause(at - self.world.now()).await;
+            if self.world.faults.happens(|| format!("crash-time:{index}#{number}")) {
+                self.world.tell("crash", None, || format!("{} dies", self.process.pid));
+                self.world.dies(self.process);
             }
         }
-        None => {
-            let (first, second) = futures_util::future::join(place(), place()).await;
-            vec![end(&first), end(&second)]
+        pending().await
+    }
+
+    /// One caller, or two at once of the same key; some give up, and some place again later.
+    async fn single(&self, key: &str) {
+        let entropy = self.world.faults.draw("single", key, 0);
+        let begins = self.world.plan.spread().mul_f64(entropy.fraction());
+        let patience = Duration::from_millis(entropy.below(3000));
+        let (impatient, again) = (entropy.below(4) == 0, entropy.below(4) == 0);
+        let later = Duration::from_millis(entropy.below(40_000));
+        self.world.pause(begins.saturating_sub(self.world.now())).await;
+        let began = self.world.clock.now();
+        if impatient {
+            self.place_or_drop(key, began + patience).await;
+        } else {
+            let (first, second) = join(self.place(key), self.place(key)).await;
+            // One that ended unsent may have ended before the other began.
+            if first != second && first != End::Unsent {
+                let words = format!("two callers at once saw {first:?} and {second:?}");
+                self.world.found(Invariant::Misclassified, Some(key), words);
+            }
         }
-    };
-    let late = clock.now() > began + SINGLE_TIMEOUT + TICK;
-    ends.into_iter().map(|end| ((key.clone(), end), late)).collect()
+        self.in_time(key, self.world.clock.now() - began, SINGLE_TIMEOUT);
+        if again {
+            self.world.pause(later).await;
+            self.place(key).await;
+        }
+    }
+
+    async fn place(&self, key: &str) -> End {
+        self.world.tell("caller", Some(key), || format!("places the call through {}", self.process.pid));
+        let end = end(&self.client.place(order(key).timeout(SINGLE_TIMEOUT)).await);
+        self.answered(key, end);
+        end
+    }
+
+    async fn place_or_drop(&self, key: &str, until: Instant) {
+        let timer = self.world.clock.sleep_until(until);
+        if let Either::Right((_, call)) = select(Box::pin(self.place(key)), timer).await {
+            self.world.tell("caller", Some(key), || "gives up".to_owned());
+            drop(call);
+            self.answered(key, End::Dropped);
+        }
+    }
+
+    /// The caller has its answer, which must be what the book says.
+    fn answered(&self, key: &str, end: End) {
+        if self.process.is_dead() {
+            return;
+        }
+        self.world.tell("caller", Some(key), || format!("the call ends {end:?}"));
+        let rung = self.world.times_rung(key);
+        let agrees = match end {
+            End::Placed => rung == 1,
+            End::Rejected | End::Unsent => rung == 0,
+            End::Ambiguous | End::Dropped => rung <= 1,
+        };
+        if !agrees {
+            let words = format!("the call ended {end:?} and was rung {rung} times");
+            self.world.found(Invariant::Misclassified, Some(key), words);
+        }
+        self.done.lock().unwrap().insert(key.to_owned());
+    }
+
+    fn in_time(&self, key: &str, took: Duration, most: Duration) {
+        if took > most + TICK && !self.process.is_dead() {
+            let words = format!("took {} ms of {} ms", took.as_millis(), most.as_millis());
+            self.world.found(Invariant::Late, Some(key), words);
+        }
+    }
 }
 
-fn order(key: &str) -> Order {
+pub(super) fn order(key: &str) -> Order {
     Order::new(NewCall::say("+14155550123", "hello").unwrap()).key(key).unwrap()
 }
 
-fn end(result: &Result<Placed, Error>) -> End {
+pub(super) fn end(result: &Result<Placed, Error>) -> End {
     match result.as_ref().map_err(Error::kind) {
         Ok(_) => End::Placed,
         Err(ErrorKind::Rejected) => End::Rejected,
@@ -110,36 +204,4 @@ fn end(result: &Result<Placed, Error>) -> End {
         Err(ErrorKind::Ambiguous) => End::Ambiguous,
         Err(other) => panic!("the load has no bad input: {other:?}"),
     }
-}
-
-fn client(plan: &Plan, world: &Arc<World>, clock: Arc<VirtualClock>, seed: u64) -> Client {
-    let inner = MemoryJournal::new(clock.clone());
-    let journal = SlowJournal { inner, world: world.clone(), slow: plan.slow };
-    let mut retry = RetrySettings::default();
-    retry.max_tries = plan.max_tries;
-    let mut builder = Client::builder(Journal::custom(Arc::new(journal)))
-        .clock(clock)
-        .entropy(Arc::new(SeededEntropy::new(seed)))
-        .retry(retry)
-        .bulk_concurrency(plan.concurrency);
-    for index in 0..plan.accounts {
-        builder = builder.account(account(plan, world, index));
-    }
-    builder.build().unwrap()
-}
-
-fn account(plan: &Plan, world: &Arc<World>, index: usize) -> Account {
-    let (id, inner) = (format!("account-{index}"), StaticKeys::new("key".into()).unwrap());
-    let keys = SlowKeys { inner, world: world.clone(), slow: plan.slow };
-    let voice = ClaudeVoice::new("http://127.0.0.1:9").unwrap();
-    let account = match plan.keyed {
-        true => Account::new(&id, voice, keys),
-        false => Account::new(&id, Unkeyed::new(voice), keys),
-    };
-    account
-        .unwrap()
-        .pace(Rate::per_second(plan.per_second))
-        .tolerance(plan.tolerance)
-        .in_flight(plan.in_flight)
-        .dial(Arc::new(SimDial { world: world.clone(), account: index }))
 }

@@ -1,14 +1,17 @@
-//! What one seed does: accounts, pace, bounds and how hostile the world is.
+//! What one seed does: accounts, processes, pace, bounds and how hostile the world is.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use trunkline::Rate;
 use trunkline_core_types::{EntropyExt, SeededEntropy};
 
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) calls: usize,
     pub(super) accounts: usize,
+    /// Clients on one journal, each with its share of the pace.
+    pub(super) processes: usize,
     /// Whether the provider honours idempotency keys, and the client knows.
     pub(super) keyed: bool,
     pub(super) per_second: NonZeroU32,
@@ -20,6 +23,10 @@ pub(super) struct Plan {
     pub(super) faults: u64,
     /// Chance that a step of journal or signer is slow, in per mille.
     pub(super) slow: u64,
+    /// Crashes to expect at steps of calls, and as many at any time.
+    pub(super) crashes: u32,
+    /// The longest time until a note that nobody waits for is durable, in ms.
+    pub(super) flush: u64,
 }
 
 impl Plan {
@@ -29,6 +36,7 @@ impl Plan {
         Self {
             calls,
             accounts: one_of(&[1, 1, 2]) as usize,
+            processes: one_of(&[1, 1, 2]) as usize,
             keyed: one_of(&[0, 1]) == 1,
             per_second: positive(one_of(&[5, 20, 50])),
             tolerance: Duration::from_millis(one_of(&[5, 50, 200]).into()),
@@ -37,6 +45,18 @@ impl Plan {
             max_tries: one_of(&[1, 3, 5]),
             faults: one_of(&[0, 50, 300, 700]).into(),
             slow: one_of(&[0, 20, 200]).into(),
+            crashes: one_of(&[0, 0, 2, 6]),
+            flush: one_of(&[0, 5, 500]).into(),
         }
+    }
+
+    /// The share of one process in the pace of an account.
+    pub(super) fn share(&self) -> Rate {
+        Rate::new(self.per_second, Duration::from_secs(self.processes as u64)).unwrap()
+    }
+
+    /// About how long the load takes.
+    pub(super) fn spread(&self) -> Duration {
+        Duration::from_millis((self.calls as u64 * 1000 / u64::from(self.per_second.get())).max(1))
     }
 }

@@ -1,13 +1,9 @@
-//! What must hold, checked against the provider's book.
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+//! What one seed, or many, found.
 
 use serde::Serialize;
 
-use super::load::{End, Ended};
-use super::plan::Plan;
-use super::provider::World;
+use super::findings::Invariant;
+use super::world::World;
 
 /// What one seed, or many, found. Everything but `calls` and `trace` must be 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -16,14 +12,20 @@ pub struct Verdict {
     pub calls: u64,
     /// Rings beyond the first under one key.
     pub duplicates: u64,
-    /// Calls whose class does not agree with the provider's book.
+    /// Attempts and calls whose class does not agree with the provider's book.
     pub misclassified: u64,
-    /// Starts above the stated bound of the pace.
+    /// Starts above the stated bound of the pace, or in a pause.
     pub pace_violations: u64,
-    /// Operations that never came back.
+    /// Operations and permits that never came back.
     pub leaked_permits: u64,
     /// Calls that passed their deadline.
     pub late: u64,
+    /// Bytes that left without an attempt in the journal.
+    pub unnoted: u64,
+    /// Creates, or freed keys, after an unknown outcome without proof.
+    pub unproven: u64,
+    /// Accounts that placed nothing any more, and runs that did not end.
+    pub stuck: u64,
     /// Hash of everything that reached the provider, with its time.
     #[serde(skip)]
     pub trace: u64,
@@ -33,92 +35,48 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    pub(super) fn of(seed: u64, world: &World) -> Self {
+        let mut verdict = Self { calls: world.plan.calls as u64, trace: world.trace(), ..Self::default() };
+        for invariant in Invariant::ALL {
+            *verdict.field(invariant) = world.count(invariant);
+        }
+        if let Some(first) = world.first_found().first() {
+            verdict.problem = Some(format!("seed {seed}: {first}"));
+        }
+        verdict
+    }
+
     /// Whether everything held.
     pub fn holds(&self) -> bool {
-        let found =
-            [self.duplicates, self.misclassified, self.pace_violations, self.leaked_permits, self.late];
-        found.iter().all(|count| *count == 0)
+        Invariant::ALL.iter().all(|invariant| self.clone().field(*invariant) == &0)
     }
 
     /// Adds another seed's.
-    pub fn add(&mut self, other: Self) {
+    pub fn add(&mut self, mut other: Self) {
         self.calls += other.calls;
-        self.duplicates += other.duplicates;
-        self.misclassified += other.misclassified;
-        self.pace_violations += other.pace_violations;
-        self.leaked_permits += other.leaked_permits;
-        self.late += other.late;
+        for invariant in Invariant::ALL {
+            *self.field(invariant) += *other.field(invariant);
+        }
         self.trace = self.trace.rotate_left(7) ^ other.trace;
         self.problem = self.problem.take().or(other.problem);
     }
-}
 
-pub(super) fn judge(seed: u64, plan: &Plan, world: &World, ended: &Ended) -> Verdict {
-    let wrong = misclassified(world, ended);
-    let mut verdict = Verdict {
-        calls: plan.calls as u64,
-        duplicates: world.duplicates(),
-        misclassified: wrong.len() as u64,
-        pace_violations: world
-            .paces()
-            .iter()
-            .map(|(starts, throttles)| too_many(plan, starts) + in_pause(plan, starts, throttles))
-            .sum(),
-        leaked_permits: ended.leaked,
-        late: ended.late,
-        trace: world.trace(),
-        problem: None,
-    };
-    if !verdict.holds() {
-        verdict.problem = Some(format!("seed {seed}: {verdict:?}; {plan:?}; {}", wrong.join("; ")));
+    /// What was found of each invariant, with its name.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let mut all = self.clone();
+        Invariant::ALL.into_iter().map(move |invariant| (invariant.name(), *all.field(invariant)))
     }
-    verdict
-}
 
-/// Each call in exactly one class, and each class as the book has it. Two callers of one key see the same end, but for a first one that
-/// ended unsent before the second began.
-fn misclassified(world: &World, ended: &Ended) -> Vec<String> {
-    let mut seen: BTreeMap<&str, End> = BTreeMap::new();
-    let mut wrong = Vec::new();
-    let is_placed = |(_, end): &&(String, End)| *end == End::Placed;
-    let placed: BTreeSet<&str> = ended.calls.iter().filter(is_placed).map(|(key, _)| key.as_str()).collect();
-    for (key, end) in &ended.calls {
-        let rung = world.times_rung(key);
-        let agrees = match end {
-            End::Placed => rung == 1,
-            End::Unsent if placed.contains(&key.as_str()) => true,
-            End::Rejected | End::Unsent => rung == 0,
-            End::Ambiguous | End::Dropped => rung <= 1,
-        };
-        let before = seen.insert(key, *end);
-        let same = before.is_none_or(|before| before == *end || before == End::Unsent);
-        if !agrees || !same {
-            wrong.push(format!("{key} ended {end:?} and was rung {rung} times"));
+    fn field(&mut self, invariant: Invariant) -> &mut u64 {
+        match invariant {
+            Invariant::Duplicates => &mut self.duplicates,
+            Invariant::Misclassified => &mut self.misclassified,
+            Invariant::Pace => &mut self.pace_violations,
+            Invariant::Leaked => &mut self.leaked_permits,
+            Invariant::Late => &mut self.late,
+            Invariant::Unnoted => &mut self.unnoted,
+            Invariant::Unproven => &mut self.unproven,
+            Invariant::Stuck => &mut self.stuck,
         }
     }
-    wrong
-}
-
-/// Starts beyond `1 + (window + tolerance) / interval` in any closed window.
-fn too_many(plan: &Plan, starts: &[Instant]) -> u64 {
-    let interval = Duration::from_secs(1) / plan.per_second.get();
-    let mut found = 0;
-    for (from, first) in starts.iter().enumerate() {
-        // A window that begins with a start and ends with one is as tight as any.
-        for (more, last) in starts[from..].iter().enumerate().take(200) {
-            let bound = 1 + (*last - *first + plan.tolerance).as_nanos() / interval.as_nanos();
-            found += u64::from((more as u128 + 1) > bound);
-        }
-    }
-    found
-}
-
-/// Starts inside of the second for which a throttle asked; permits that were out already may still start.
-fn in_pause(plan: &Plan, starts: &[Instant], throttles: &[Instant]) -> u64 {
-    let tick = Duration::from_millis(2);
-    let pauses =
-        throttles.iter().map(|at| (*at + plan.tolerance + tick, *at + Duration::from_secs(1) - tick));
-    pauses
-        .map(|(from, until)| starts.iter().filter(|start| (from..until).contains(start)).count() as u64)
-        .sum()
 }

@@ -3,32 +3,36 @@
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use trunkline::{BoxFuture, Clock, Dial, Wire};
 use trunkline_core_types::{AttemptError, FailureKind, Origin};
 
-use super::provider::{Fate, ReadEnd, World, WriteEnd};
+use super::fate::{Fate, ReadEnd, WriteEnd};
+use super::process::Process;
+use super::world::World;
 
 #[derive(Debug)]
 pub(super) struct SimDial {
     pub(super) world: Arc<World>,
+    pub(super) process: Arc<Process>,
     pub(super) account: usize,
 }
 
 impl Dial for SimDial {
     fn connect<'a>(&'a self, _: &'a Origin) -> BoxFuture<'a, Result<Box<dyn Wire>, AttemptError>> {
         Box::pin(async move {
-            if self.world.refuses_connection() {
+            let open = !self.world.door_is_shut(self.account);
+            let how = if open { "takes" } else { "refuses" };
+            self.world.tell("provider", None, || format!("account {} {how} a connection", self.account));
+            if !open {
                 return Err(AttemptError::new(FailureKind::Connect, "simulated"));
             }
             Ok(Box::new(SimWire {
                 world: self.world.clone(),
+                process: self.process.clone(),
                 account: self.account,
-                request: Vec::new(),
-                fate: None,
-                began: None,
-                blocked: None,
+                incoming: None,
                 reply: Reply::None,
                 reader: None,
             }) as Box<dyn Wire>)
@@ -38,51 +42,54 @@ impl Dial for SimDial {
 
 struct SimWire {
     world: Arc<World>,
+    process: Arc<Process>,
     account: usize,
-    request: Vec<u8>,
-    /// Drawn with the first byte of a request.
-    fate: Option<Fate>,
-    /// When the client first tried to write the request: a write that blocks leaves later, under the same permit.
-    began: Option<Instant>,
-    blocked: Option<BoxFuture<'static, ()>>,
+    incoming: Option<Incoming>,
     reply: Reply,
     reader: Option<Waker>,
 }
 
+/// A request on its way, from the first try to write it until its reply was read.
+struct Incoming {
+    key: String,
+    /// Of the key, from 1.
+    number: u64,
+    is_create: bool,
+    fate: Fate,
+    /// When the client first tried to write the request: a write that blocks leaves later, under the same permit.
+    began: Instant,
+    bytes: Vec<u8>,
+    blocked: Option<BoxFuture<'static, ()>>,
+}
+
 enum Reply {
     None,
-    Later(BoxFuture<'static, ()>),
+    Later(BoxFuture<'static, ()>, Vec<u8>),
     Bytes(Vec<u8>),
     Ended(ReadEnd),
 }
 
-impl SimWire {
-    fn after(&self, time: Duration) -> BoxFuture<'static, ()> {
-        let clock = &self.world.clock;
-        clock.sleep_until(clock.now() + time)
-    }
-
-    fn is_whole(&self) -> bool {
-        let text = String::from_utf8_lossy(&self.request);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
-        body.len() >= length.parse::<usize>().unwrap()
+impl Incoming {
+    /// Looks at what is offered, before a byte of it is taken.
+    fn offered(world: &World, account: usize, buffer: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(buffer);
+        let key = text.lines().find_map(|line| line.strip_prefix("idempotency-key: "));
+        let target = text.lines().next().unwrap_or_default();
+        let is_create = target.starts_with("POST ");
+        let key = key.filter(|_| is_create).unwrap_or(target).to_owned();
+        let (number, fate) = world.fate(account, &key);
+        Self { key, number, is_create, fate, began: world.clock.now(), bytes: Vec::new(), blocked: None }
     }
 
     /// How much of `offered` may be taken now.
-    fn room(&mut self, offered: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let taken = self.request.len();
-        if taken == 0 {
-            self.began.get_or_insert(self.world.clock.now());
-        }
-        let fate = self.fate.get_or_insert_with(|| self.world.fate());
+    fn room(&mut self, world: &World, offered: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let fate = &mut self.fate;
         let limit = fate.write.map_or(usize::MAX, |(at, _)| at);
-        let room = limit.saturating_sub(taken).min(offered).min(fate.gulp);
+        let room = limit.saturating_sub(self.bytes.len()).min(offered).min(fate.gulp);
         match fate.write {
             Some((_, WriteEnd::Fails)) if room == 0 => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             Some((_, WriteEnd::Blocks(time))) if room == 0 => {
-                let until = self.world.clock.now() + time;
-                let timer = self.blocked.get_or_insert_with(|| self.world.clock.sleep_until(until));
+                let timer = self.blocked.get_or_insert_with(|| world.pause(time));
                 std::task::ready!(timer.as_mut().poll(cx));
                 fate.write = None;
                 Poll::Ready(Ok(offered.min(fate.gulp)))
@@ -90,37 +97,78 @@ impl SimWire {
             _ => Poll::Ready(Ok(room)),
         }
     }
+
+    /// The body, once head and body are all there.
+    fn whole(&self) -> Option<&str> {
+        let text = std::str::from_utf8(&self.bytes).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+        (body.len() >= length.parse::<usize>().unwrap()).then_some(body)
+    }
+}
+
+impl SimWire {
+    /// Takes bytes; with the last one the provider acts, whether anybody waits for the reply or not.
+    fn take(&mut self, bytes: &[u8]) {
+        let Some(incoming) = &mut self.incoming else { return };
+        let (world, pid) = (&self.world, self.process.pid);
+        if incoming.bytes.is_empty() && incoming.is_create {
+            world.starts(pid, self.account, &incoming.key, incoming.began);
+        }
+        if incoming.is_create {
+            world.took(pid, &incoming.key);
+        }
+        incoming.bytes.extend_from_slice(bytes);
+        let (taken, count) = (bytes.len(), incoming.bytes.len());
+        world.tell("wire", Some(&incoming.key), || format!("{taken} bytes leave, {count} in all"));
+        let Some(body) = incoming.whole() else { return };
+        let acts = incoming.fate.acts;
+        let reply = match incoming.is_create {
+            true => world.create(&incoming.key, body, acts),
+            false => world.read(&incoming.key, acts),
+        };
+        let mut reply = reply.into_bytes();
+        reply.truncate(incoming.fate.cut.unwrap_or(usize::MAX));
+        self.reply = Reply::Later(world.reply_time(self.account, incoming.fate.delay), reply);
+        world.crashes(&self.process, "sent", &incoming.key, incoming.number);
+    }
+
+    /// The reply was read to its end.
+    fn was_read(&mut self) {
+        let incoming = self.incoming.take();
+        if let Some(incoming) = &incoming {
+            self.world.crashes(&self.process, "read", &incoming.key, incoming.number);
+        }
+        let end = incoming.as_ref().map_or(ReadEnd::Stays, |incoming| incoming.fate.end);
+        if let Some(incoming) = incoming.filter(|incoming| incoming.is_create) {
+            self.world.was_read(self.process.pid, self.account, &incoming.fate);
+        }
+        self.reply = if end == ReadEnd::Stays { Reply::None } else { Reply::Ended(end) };
+    }
 }
 
 impl Wire for SimWire {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        if matches!(self.reply, Reply::None) && self.is_whole() {
-            let delay = self.fate.as_ref().map_or(Duration::ZERO, |fate| fate.delay);
-            self.reply = Reply::Later(self.after(delay));
-            // The provider acts when the request is whole, and answers later.
-            let request = String::from_utf8(std::mem::take(&mut self.request)).unwrap();
-            let fate = self.fate.clone().unwrap();
-            let mut reply = self.world.act(&request, fate.acts).into_bytes();
-            reply.truncate(fate.cut.unwrap_or(usize::MAX));
-            self.request = reply;
+        if self.process.is_dead() {
+            return Poll::Pending;
         }
-        if let Reply::Later(timer) = &mut self.reply {
+        if let Reply::Later(timer, bytes) = &mut self.reply {
             std::task::ready!(timer.as_mut().poll(cx));
-            self.reply = Reply::Bytes(std::mem::take(&mut self.request));
+            self.reply = Reply::Bytes(std::mem::take(bytes));
         }
         if let Reply::Bytes(bytes) = &mut self.reply {
             if !bytes.is_empty() {
                 let count = bytes.len().min(buffer.len());
                 buffer[..count].copy_from_slice(&bytes[..count]);
                 bytes.drain(..count);
+                let key = self.incoming.as_ref().map(|incoming| incoming.key.as_str());
+                self.world.tell("wire", key, || format!("{count} bytes of the reply are read"));
+                if bytes.is_empty() {
+                    self.was_read();
+                }
                 return Poll::Ready(Ok(count));
             }
-            let fate = self.fate.take();
-            if let Some(fate) = &fate {
-                self.world.was_read(self.account, fate);
-            }
-            let end = fate.map_or(ReadEnd::Stays, |fate| fate.end);
-            self.reply = if end == ReadEnd::Stays { Reply::None } else { Reply::Ended(end) };
+            self.was_read();
         }
         match self.reply {
             Reply::Ended(ReadEnd::Closes) => Poll::Ready(Ok(0)),
@@ -133,15 +181,18 @@ impl Wire for SimWire {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        if self.process.is_dead() {
+            return Poll::Pending;
+        }
         if matches!(self.reply, Reply::Ended(_)) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let room = std::task::ready!(self.room(buffer.len(), cx))?;
-        if self.request.is_empty() && room > 0 {
-            let began = self.began.take().unwrap();
-            self.world.first_byte(self.account, began);
+        let (world, account) = (&self.world, self.account);
+        let incoming = self.incoming.get_or_insert_with(|| Incoming::offered(world, account, buffer));
+        let room = std::task::ready!(incoming.room(world, buffer.len(), cx))?;
+        if room > 0 {
+            self.take(&buffer[..room]);
         }
-        self.request.extend_from_slice(&buffer[..room]);
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
