@@ -35,7 +35,8 @@ pub enum Fault {
     /// The phone rings and the reply is complete; then the connection closes without a word, so that it is stale in
     /// the client's pool.
     CloseAfterReply,
-    /// The phone rings and the key is used up; the answer is 409 `idempotency_state_unknown`.
+    /// The phone rings and the key is used up; the answer is 409 `idempotency_state_unknown`, now and to every repeat under the key. A
+    /// look-up still finds the call.
     LostTrack,
 }
 
@@ -60,15 +61,15 @@ impl Fault {
 ///
 /// | Field | `none` | `some` | `hostile` |
 /// |---|---|---|---|
-/// | `reset_before_acting` | 0 | 5 | 40 |
+/// | `reset_before_acting` | 0 | 5 | 30 |
 /// | `reset_after_acting` | 0 | 5 | 40 |
-/// | `error_before_acting` | 0 | 5 | 40 |
+/// | `error_before_acting` | 0 | 5 | 30 |
 /// | `error_after_acting` | 0 | 5 | 40 |
 /// | `throttle` | 0 | 10 | 50 |
 /// | `slow` | 0 | 10 | 30 |
 /// | `truncated_reply` | 0 | 5 | 40 |
 /// | `close_after_reply` | 0 | 10 | 50 |
-/// | `lost_track` | 0 | 0 | 10 |
+/// | `lost_track` | 0 | 0 | 30 |
 /// | sum | 0 | 55 | 340 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -133,15 +134,15 @@ impl Faults {
     /// As bad as it gets while calls still go through: 340 of 1000 creates meet a fault.
     pub fn hostile() -> Self {
         Self {
-            reset_before_acting: 40,
+            reset_before_acting: 30,
             reset_after_acting: 40,
-            error_before_acting: 40,
+            error_before_acting: 30,
             error_after_acting: 40,
             throttle: 50,
             slow: 30,
             truncated_reply: 40,
             close_after_reply: 50,
-            lost_track: 10,
+            lost_track: 30,
             ..Self::none()
         }
     }

@@ -15,6 +15,7 @@ struct Used {
     at: Instant,
     call: usize,
     answered: bool,
+    lost: bool,
 }
 
 /// What a key says about a create.
@@ -27,6 +28,8 @@ pub(crate) enum Seen {
     Conflict,
     /// Placed by a request that is not yet answered.
     Running,
+    /// Placed, and the service lost track of it.
+    Lost,
 }
 
 /// The used keys. No larger than the store of calls: only a placed call adds one.
@@ -39,6 +42,8 @@ impl Keys {
             Some(used) if now.saturating_duration_since(used.at) < KEPT => {
                 if used.body != digest(body) {
                     Seen::Conflict
+                } else if used.lost {
+                    Seen::Lost
                 } else if used.answered {
                     Seen::Replay(used.call)
                 } else {
@@ -51,7 +56,15 @@ impl Keys {
 
     /// Uses a key up for a call that was just placed and is not yet answered.
     pub(crate) fn use_up(&mut self, key: &str, body: &[u8], call: usize, now: Instant) {
-        self.0.insert(key.to_owned(), Used { body: digest(body), at: now, call, answered: false });
+        self.0
+            .insert(key.to_owned(), Used { body: digest(body), at: now, call, answered: false, lost: false });
+    }
+
+    /// Loses track of a used key, for as long as it is kept.
+    pub(crate) fn lose(&mut self, key: &str) {
+        if let Some(used) = self.0.get_mut(key) {
+            used.lost = true;
+        }
     }
 
     pub(crate) fn answered(&mut self, key: &str, call: usize) {
@@ -82,6 +95,9 @@ mod tests {
         assert_eq!(keys.look("k", b"a", now), Seen::Running);
         keys.answered("k", 7);
         assert_eq!(keys.look("k", b"a", now + KEPT - Duration::from_nanos(1)), Seen::Replay(7));
+        keys.lose("k");
+        assert_eq!(keys.look("k", b"a", now), Seen::Lost);
+        assert_eq!(keys.look("k", b"b", now), Seen::Conflict);
         assert_eq!(keys.look("k", b"a", now + KEPT), Seen::New);
     }
 }

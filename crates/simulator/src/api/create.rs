@@ -49,6 +49,11 @@ impl Api {
             _ => {}
         }
         let placed = self.place(received);
+        if fault == Some(Fault::LostTrack)
+            && let Ok(Some(key)) = idempotency_key(&received.parts.headers)
+        {
+            self.state().keys.lose(&key);
+        }
         let slow = if let Some(Fault::Slow(by)) = fault { by } else { Duration::ZERO };
         self.pause(self.manners.latency.saturating_add(slow)).await;
         let reply = match placed {
@@ -107,6 +112,7 @@ impl Api {
                     let problem = "the first request with this key is still running";
                     return Err(Refusal::conflict("idempotency_in_progress", problem).after(1));
                 }
+                Seen::Lost => return Err(lost_track()),
             }
         }
         if state.calls.full() {
@@ -144,10 +150,7 @@ fn spoiled(fault: Option<Fault>, reply: Reply) -> Answer {
     match fault {
         Some(Fault::ResetAfterActing) => Answer::Reset,
         Some(Fault::ErrorAfterActing) => Answer::Reply(Refusal::api().into_reply()),
-        Some(Fault::LostTrack) => {
-            let problem = "the outcome is not known; look the key up";
-            Answer::Reply(Refusal::conflict("idempotency_state_unknown", problem).into_reply())
-        }
+        Some(Fault::LostTrack) => Answer::Reply(lost_track().into_reply()),
         Some(Fault::TruncatedReply) => {
             let half = hyper::body::Body::size_hint(reply.body()).exact().unwrap_or(0) / 2;
             Answer::Cut(reply, usize::try_from(half).unwrap_or(0))
@@ -155,6 +158,10 @@ fn spoiled(fault: Option<Fault>, reply: Reply) -> Answer {
         Some(Fault::CloseAfterReply) => Answer::Last(reply),
         _ => Answer::Reply(reply),
     }
+}
+
+fn lost_track() -> Refusal {
+    Refusal::conflict("idempotency_state_unknown", "the outcome is not known; look the key up")
 }
 
 fn created(call: &Call) -> Reply {

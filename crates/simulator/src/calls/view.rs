@@ -7,8 +7,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::life::Progress;
 use super::Call;
+use super::life::Progress;
 use crate::book::BookedCall;
 
 /// The caller id of a call that names none.

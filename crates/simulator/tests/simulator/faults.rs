@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use trunkline_simulator::{Fault, Faults, Simulator};
 
-use crate::client::{BODY, Client, HandClock, bearer, create};
+use crate::client::{BODY, Client, HandClock, ask, bearer, create};
 
 /// Rings and the replay header after a fault and one repeat under the same key.
 async fn repeat(simulator: &Simulator) -> (u32, bool) {
@@ -59,9 +59,13 @@ async fn a_throttle_is_no_violation() {
 async fn a_lost_track_is_found_by_its_key() {
     let simulator = Simulator::start().await.unwrap();
     simulator.fault_next(Fault::LostTrack);
-    let answer = create(&simulator, "k", BODY).await.unwrap();
-    assert_eq!((answer.status, answer.error().0), (409, "idempotency_state_unknown".to_owned()));
-    assert_eq!(repeat(&simulator).await, (1, true));
+    for _ in 0..2 {
+        let answer = create(&simulator, "k", BODY).await.unwrap();
+        assert_eq!((answer.status, answer.error().0), (409, "idempotency_state_unknown".to_owned()));
+    }
+    let found = ask(&simulator, "GET /v1/calls?idempotency_key=k", "", "").await.unwrap().json();
+    assert_eq!(found["data"][0]["call_id"], simulator.calls()[0].call_id);
+    assert_eq!(simulator.book().calls, 1);
 }
 
 #[tokio::test]
