@@ -4,6 +4,7 @@ mod keep;
 mod ledger;
 mod numbers;
 mod progress;
+mod reconcile;
 mod report;
 
 use std::num::NonZeroU32;
@@ -17,8 +18,8 @@ use futures_util::stream::{self, Stream, StreamExt};
 use trunkline::keys::StaticKeys;
 use trunkline::providers::ClaudeVoice;
 use trunkline::{
-    Account, Client, Clock, E164, Entropy, InputError, Journal, NewCall, Order, PlaceAll, Rate,
-    RetrySettings, Speech, SystemClock, SystemEntropy,
+    Account, Client, Clock, E164, Entropy, IdempotencyKey, InputError, Journal, NewCall, Order, PlaceAll,
+    Rate, RetrySettings, Speech, SystemClock, SystemEntropy, TransportSettings,
 };
 use trunkline_simulator::Simulator;
 
@@ -35,6 +36,10 @@ use report::Report;
 const ACCOUNT: &str = "demo";
 /// What the simulated account grants, and the client keeps to.
 const PACE: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
+/// The time of each call from its first permit, waits and repeats included.
+const TOTAL: Duration = Duration::from_secs(10);
+/// The simulator acts when the last byte of a request came; this much is left for a busy machine. Its listings do not lag.
+const PROCESSING: Duration = Duration::from_secs(2);
 /// After Ctrl-C calls under way have this long to learn their outcome.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -49,7 +54,10 @@ pub(super) async fn run(args: DemoArgs) -> Result<Exit, Problem> {
     let people = numbers::fictitious(args.calls)?;
     let clock = SystemClock::new();
     let begun = clock.now();
-    let placed = place_all(&client, people.clone(), &clock).await?;
+    let mut placed = place_all(&client, people.clone(), &clock).await?;
+    if !placed.interrupted {
+        reconcile::settle(&client, &mut placed.ledger, &people, &clock).await?;
+    }
     let seconds = clock.now().duration_since(begun).as_secs_f64();
     let book = simulator.book();
     let times_rung = |at: usize| people.get(at).map_or(0, |to| simulator.times_rung(&to.expose()));
@@ -87,10 +95,13 @@ fn client(
     secret: String,
     keep: Arc<Keep>,
 ) -> Result<Client, Problem> {
-    let provider = ClaudeVoice::new(&simulator.base_url())?;
+    let provider = ClaudeVoice::new(&simulator.base_url())?.delays(PROCESSING, Duration::ZERO);
+    let mut transport = TransportSettings::default();
+    transport.total_timeout = TOTAL;
     let account = Account::new(ACCOUNT, provider, StaticKeys::new(api_key.into())?)?
         .signing_keys(StaticKeys::new(secret.into())?)
-        .pace(Rate::per_second(PACE));
+        .pace(Rate::per_second(PACE))
+        .transport(transport);
     // Shorter pauses than the default: the provider is on this machine and a demo should not wait.
     let mut retry = RetrySettings::default();
     (retry.max_tries, retry.base, retry.cap) = (5, Duration::from_millis(200), Duration::from_secs(2));
@@ -172,13 +183,21 @@ fn orders(
     stop: Arc<AtomicBool>,
     taken: ledger::Taken,
 ) -> Result<impl Stream<Item = Order> + Send + 'static, InputError> {
-    let said = Speech::Text("This is a demonstration call. Nobody hears it.".parse()?);
+    let said = said()?;
     let orders = people.into_iter().enumerate().map_while(move |(at, to)| {
         let key = ledger::key(at).filter(|_| !stop.load(Ordering::Relaxed))?;
-        let mut order = Order::new(NewCall::new(to, said.clone()));
-        order.key = Some(key);
         taken.one_more();
-        Some(order)
+        Some(order(key, to, said.clone()))
     });
     Ok(stream::iter(orders))
+}
+
+fn said() -> Result<Speech, InputError> {
+    Ok(Speech::Text("This is a demonstration call. Nobody hears it.".parse()?))
+}
+
+fn order(key: IdempotencyKey, to: E164, said: Speech) -> Order {
+    let mut order = Order::new(NewCall::new(to, said));
+    order.key = Some(key);
+    order
 }

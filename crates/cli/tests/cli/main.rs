@@ -320,11 +320,22 @@ fn the_demo_agrees_with_its_judge() {
 
 #[test]
 fn the_demo_survives_a_hostile_provider() {
-    let demo = run(&["demo", "--calls", "60", "--faults", "hostile", "--seed", "7"]);
+    let demo = run(&["demo", "--calls", "20", "--faults", "hostile", "--seed", "7"]);
     assert_eq!(demo.code, 0, "{}{}", demo.stdout, demo.stderr);
-    for word in ["simulator's book", "fault ", "p99", "USD", "seed"] {
+    for word in ["simulator's book", "reconciled", "fault ", "p99", "USD", "seed"] {
         assert!(demo.stdout.contains(word), "{word} {}", demo.stdout);
     }
+}
+
+#[test]
+fn the_demo_reconciles_what_a_hostile_provider_left_open() {
+    let demo = run(&["demo", "--calls", "120", "--faults", "hostile", "--seed", "2", "--json"]);
+    assert_eq!(demo.code, 0, "{}{}", demo.stdout, demo.stderr);
+    let json = demo.json();
+    assert!(json["reconciled"].as_u64() > Some(0), "{json}");
+    assert_eq!((&json["ambiguous"], &json["duplicates"]), (&0.into(), &0.into()), "{json}");
+    let sum = ["placed", "rejected", "unsent"].map(|class| json[class].as_u64().unwrap()).iter().sum::<u64>();
+    assert_eq!(sum, 120, "{json}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub(super) fn key(at: usize) -> Option<IdempotencyKey> {
     format!("{PREFIX}{at}").parse().ok()
 }
 
-fn place(key: &IdempotencyKey) -> Option<usize> {
+pub(super) fn place(key: &IdempotencyKey) -> Option<usize> {
     key.as_str().strip_prefix(PREFIX)?.parse().ok()
 }
 
@@ -43,6 +43,7 @@ impl Taken {
 pub(super) struct Ledger {
     fates: Vec<Option<Fate>>,
     ended: Counts,
+    reconciled: usize,
     taken: Taken,
     strange: Vec<String>,
     cost: BTreeMap<Currency, Money>,
@@ -62,12 +63,16 @@ pub(super) struct Counts {
 impl Counts {
     fn add(&mut self, fate: Fate) {
         self.calls += 1;
-        *match fate {
+        *self.of(fate) += 1;
+    }
+
+    fn of(&mut self, fate: Fate) -> &mut usize {
+        match fate {
             Fate::Placed => &mut self.placed,
             Fate::Rejected => &mut self.rejected,
             Fate::Unsent => &mut self.unsent,
             Fate::Ambiguous => &mut self.ambiguous,
-        } += 1;
+        }
     }
 }
 
@@ -85,6 +90,7 @@ impl Ledger {
         Self {
             fates,
             ended,
+            reconciled: 0,
             taken: Taken::default(),
             strange: Vec::new(),
             cost: BTreeMap::new(),
@@ -123,6 +129,19 @@ impl Ledger {
         }
     }
 
+    /// Settles a call whose outcome was not known. Every other call keeps its fate.
+    pub(super) fn reconcile(&mut self, key: &IdempotencyKey, fate: Fate, cost: Option<Money>) {
+        let entry = place(key).and_then(|at| self.fates.get_mut(at));
+        let Some(entry @ Some(Fate::Ambiguous)) = entry else { return };
+        *entry = Some(fate);
+        *self.ended.of(Fate::Ambiguous) -= 1;
+        *self.ended.of(fate) += 1;
+        self.reconciled += 1;
+        if fate == Fate::Placed {
+            self.charge(cost);
+        }
+    }
+
     fn charge(&mut self, cost: Option<Money>) {
         let Some(cost) = cost else {
             self.unpriced += 1;
@@ -140,6 +159,11 @@ impl Ledger {
         let calls = self.taken.0.load(Ordering::Relaxed);
         let open = calls.saturating_sub(self.ended.calls);
         Counts { calls, ambiguous: self.ended.ambiguous + open, ..self.ended }
+    }
+
+    /// How many were ambiguous and got settled.
+    pub(super) fn reconciled(&self) -> usize {
+        self.reconciled
     }
 
     /// How many have a result.
@@ -249,6 +273,25 @@ mod tests {
         twice.note(place(&"other".parse().unwrap()), Fate::Placed);
         let rings = Rings { times_rung: &|at| u32::from(at == 0), duplicates: 0, pace_violations: 0 };
         assert_eq!(twice.check(&rings, &[]), ["one call has two results", "a result belongs to no call"]);
+    }
+
+    #[test]
+    fn only_an_ambiguous_call_is_reconciled_and_once() {
+        let mut ledger = ledger(&ALL);
+        let at = |fate: Option<Fate>| ALL.iter().position(|known| *known == fate).unwrap();
+        let before = ledger.counts();
+        let unknown = key(at(Some(Fate::Ambiguous))).unwrap();
+        let price = Money::parse("0.015", Currency::USD).unwrap();
+        for known in [Fate::Placed, Fate::Rejected, Fate::Unsent] {
+            ledger.reconcile(&key(at(Some(known))).unwrap(), Fate::Placed, None);
+        }
+        assert_eq!((ledger.counts(), ledger.reconciled()), (before, 0));
+        for _ in 0..2 {
+            ledger.reconcile(&unknown, Fate::Placed, Some(price));
+        }
+        let (placed, ambiguous) = (before.placed + 1, before.ambiguous - 1);
+        assert_eq!(ledger.counts(), Counts { placed, ambiguous, ..before });
+        assert_eq!((ledger.reconciled(), ledger.cost().collect::<Vec<_>>()), (1, vec![price]));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) struct ReportJson {
     unsent: usize,
     /// Still open at the end.
     ambiguous: usize,
-    /// Ambiguous ones that were settled later; 0 until there is a reconciler.
+    /// Ambiguous ones that the reconciler settled.
     reconciled: usize,
     duplicates: u64,
     pace_violations: u64,
@@ -47,7 +47,7 @@ impl Report<'_> {
             rejected: counts.rejected,
             unsent: counts.unsent,
             ambiguous: counts.ambiguous,
-            reconciled: 0,
+            reconciled: self.ledger.reconciled(),
             duplicates: self.book.duplicates,
             pace_violations: self.book.pace_violations,
             seconds: (self.seconds * 1000.0).round() / 1000.0,
@@ -90,6 +90,7 @@ impl Report<'_> {
             row("rejected", counts.rejected, "-"),
             row("unsent", counts.unsent, "-"),
             row("ambiguous", counts.ambiguous, "-"),
+            row("reconciled", self.ledger.reconciled(), "-"),
             row("attempts | creates", seen.attempts.len(), book.creates),
             row("retries | replays", seen.retries, book.replays),
             row("duplicates", "-", book.duplicates),
