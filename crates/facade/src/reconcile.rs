@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime};
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Mutex;
+#[cfg(trunkline_mutation)]
+use trunkline_core_types::Mutation;
 use trunkline_core_types::{ClockExt, Fact, IdempotencyKey, Intent};
 
 pub use report::{Finding, Report};
@@ -24,8 +26,10 @@ const AT_ONCE: usize = 8;
 const PAGE: usize = 256;
 /// How long the journal may take to list a page.
 const LISTING: Duration = Duration::from_secs(5);
-/// The most calls of one run, and the most that the gauge counts.
+/// The most calls of one run, and the most that are counted.
 const MAX: usize = 10_000;
+/// Later than every fence.
+const FAR: Duration = Duration::from_secs(1 << 40);
 
 /// Where the last run stopped; held while a run is under way, so that there is one at a time.
 pub(crate) type Cursor = Mutex<Option<IdempotencyKey>>;
@@ -33,7 +37,7 @@ pub(crate) type Cursor = Mutex<Option<IdempotencyKey>>;
 /// Settles calls whose outcome is not known, by asking their provider for them. The caller drives it.
 ///
 /// A call is asked about once its fence has passed (nothing of it can leave any more) and after that the provider's processing and
-/// listing delays: [`Profile::processing_delay`](crate::Profile::processing_delay), [`Profile::listing_delay`](crate::Profile::listing_delay).
+/// listing delays: [`Account::processing_delay`](crate::Account::processing_delay), [`Account::listing_delay`](crate::Account::listing_delay).
 /// Found, it is settled as placed. A whole answer without it proves that it was not placed; then it is reported and stays open, unless
 /// [`Reconciler::free_proven_absent`] was chosen. Every other answer leaves it unknown. A reconciler dials nobody.
 ///
@@ -100,7 +104,7 @@ impl Reconciler {
             }
             Err(error) => report.error = Some(error),
         }
-        self.count_open().await;
+        self.count_open(&mut report).await;
         report
     }
 
@@ -125,6 +129,8 @@ impl Reconciler {
         let now = self.inner.shared.clock.wall();
         let soonest = self.inner.routes.iter().map(delays).min().unwrap_or_default();
         let Some(fenced_before) = now.checked_sub(soonest) else { return Ok(Vec::new()) };
+        #[cfg(trunkline_mutation)]
+        let fenced_before = fenced_before + 1_000 * LISTING * u32::from(Mutation::FenceIgnored.is_on());
         let (mut due, mut midway) = (Vec::new(), cursor.is_some());
         while due.len() < limit {
             let page = self.page(fenced_before, cursor.as_ref(), PAGE).await?;
@@ -168,6 +174,10 @@ impl Reconciler {
     /// Before this nothing that a provider says is proof: the call may still leave, be acted on, or be missing from a listing.
     fn is_due(&self, intent: &Intent, now: SystemTime) -> bool {
         let wait = self.route(intent).map_or(Duration::ZERO, delays);
+        #[cfg(trunkline_mutation)]
+        if Mutation::FenceIgnored.is_on() {
+            return true;
+        }
         intent.fence.checked_add(wait).is_some_and(|at| at < now)
     }
 
@@ -175,21 +185,20 @@ impl Reconciler {
         self.inner.routes.iter().find(|route| route.account == intent.account)
     }
 
-    /// Tells each account's observer how many of its calls are open past their fence, and since when the oldest.
-    async fn count_open(&self) {
+    /// Tells each account's observer how many of its calls are open past their fence, and since when the oldest, and the report how many
+    /// are open at all.
+    async fn count_open(&self, report: &mut Report) {
+        let Some(open) = self.open().await else { return };
         let now = self.inner.shared.clock.wall();
-        let (mut open, mut after): (Vec<Arc<Intent>>, Option<IdempotencyKey>) = (Vec::new(), None);
-        while open.len() < MAX {
-            let Ok(page) = self.page(now, after.as_ref(), PAGE).await else { return };
-            let last = page.len() < PAGE;
-            after = page.last().map(|intent| intent.key.clone());
-            open.extend(page);
-            if last {
-                break;
-            }
+        report.open = open.len();
+        for intent in &open {
+            let due = intent.fence.checked_add(self.route(intent).map_or(Duration::ZERO, delays));
+            let left = due.and_then(|at| at.duration_since(now).ok());
+            report.waiting += usize::from(left.is_some());
+            report.next_in = report.next_in.into_iter().chain(left).min();
         }
         for route in &self.inner.routes {
-            let own = open.iter().filter(|intent| intent.account == route.account);
+            let own = open.iter().filter(|intent| intent.account == route.account && intent.fence < now);
             let (mut count, mut oldest) = (0, Duration::ZERO);
             for intent in own {
                 count += 1;
@@ -198,11 +207,29 @@ impl Reconciler {
             route.observer.saw(Fact::OpenCalls { count, oldest });
         }
     }
+
+    /// The open calls, at most [`MAX`]; `None` if the journal does not list them.
+    async fn open(&self) -> Option<Vec<Arc<Intent>>> {
+        let far = SystemTime::UNIX_EPOCH + FAR;
+        let (mut open, mut after): (Vec<Arc<Intent>>, Option<IdempotencyKey>) = (Vec::new(), None);
+        loop {
+            let page = self.page(far, after.as_ref(), PAGE.min(MAX - open.len())).await.ok()?;
+            let last = page.len() < PAGE;
+            after = page.last().map(|intent| intent.key.clone());
+            open.extend(page);
+            if last || open.len() == MAX {
+                return Some(open);
+            }
+        }
+    }
 }
 
 fn delays(route: &Route) -> Duration {
-    let profile = route.provider.profile();
-    profile.processing_delay.saturating_add(profile.listing_delay)
+    #[cfg(trunkline_mutation)]
+    if Mutation::DelayIgnored.is_on() {
+        return Duration::ZERO;
+    }
+    route.processing_delay.saturating_add(route.listing_delay)
 }
 
 impl fmt::Debug for Reconciler {
