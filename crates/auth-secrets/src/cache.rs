@@ -2,6 +2,9 @@
 
 mod core;
 mod flight;
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model;
 mod settings;
 
 use std::fmt;

@@ -41,6 +41,7 @@ mod chain;
 mod x_signature;
 
 mod counted;
+mod sync;
 
 pub use basic::{Basic, BasicSigner};
 pub use bearer::{Bearer, BearerSigner};

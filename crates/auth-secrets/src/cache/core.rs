@@ -1,18 +1,14 @@
 //! The cache itself: the key in hand, when it is due, and the one fetch.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
-use futures_util::FutureExt;
-use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 use trunkline_core_types::{ClockExt, EntropyExt, Fact, KeyError, KeyErrorKind, KeyProvider, KeySet};
 
 use super::CacheSettings;
-use super::flight::{Flight, Landed, State};
+use super::flight::{Landed, State};
+use crate::sync::{ArcSwapOption, AtomicU64, Handle, Land, Mutex, MutexGuard, Ordering, landing};
 
 /// `due` while a fetch is under way: nobody else starts one.
 const NEVER: u64 = u64::MAX;
@@ -27,8 +23,6 @@ pub(super) struct Core {
     /// Nanoseconds after `born` from which a hit starts a refresh: read on each hit, so it is outside of the lock.
     due: AtomicU64,
     state: Mutex<State>,
-    /// The last fetch's task, for the owner to end.
-    task: Mutex<Option<AbortHandle>>,
 }
 
 /// A key in hand.
@@ -46,9 +40,8 @@ impl Core {
     pub(super) fn new(store: Arc<dyn KeyProvider>, settings: CacheSettings) -> Arc<Self> {
         let born = settings.clock.now();
         let (good, due) = (ArcSwapOption::empty(), AtomicU64::new(0));
-        let (state, task) = (Mutex::default(), Mutex::default());
-        let backend = store.backend();
-        Arc::new(Self { store, backend, settings, born, good, due, state, task })
+        let (state, backend) = (Mutex::default(), store.backend());
+        Arc::new(Self { store, backend, settings, born, good, due, state })
     }
 
     /// The key in hand if it may still be served; starts a refresh if one is due.
@@ -89,7 +82,8 @@ impl Core {
 
     /// Ends the fetch under way; who waits for it is told.
     pub(super) fn abort(&self) {
-        if let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner) {
+        let task = self.lock().flight.as_ref().and_then(|flight| flight.task.clone());
+        if let Some(task) = task {
             task.abort();
         }
     }
@@ -103,49 +97,53 @@ impl Core {
         if let Some(failure) = state.failure.as_ref().filter(|failure| now < failure.until) {
             return Err(failure.error.clone());
         }
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
+        let runtime = Handle::try_current().map_err(|_| {
             KeyError::new(
                 KeyErrorKind::Unavailable,
                 "a key is fetched inside of a tokio runtime; call from one",
             )
         })?;
         self.due.store(NEVER, Ordering::Release);
-        let (land, landed) = oneshot::channel();
-        let landed = landed.shared();
-        state.flight = Some(Flight { landed: landed.clone() });
+        let (land, landed) = landing();
+        let number = state.take_off(landed.clone());
         // A runtime that shuts down drops the task inside of `spawn`, and the pilot then takes the lock.
         drop(state);
-        let task = runtime.spawn(Pilot { core: self.clone(), land: Some(land) }.fly());
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.abort_handle());
+        let task = runtime.spawn(Pilot { core: self.clone(), land: Some(land) }.fly()).abort_handle();
+        // It may have landed by now, and another one be under way.
+        if let Some(flight) = self.lock().flight.as_mut().filter(|flight| flight.number == number) {
+            flight.task = Some(task);
+        }
         Ok(landed)
     }
 
-    /// One read of the store, repeated once if it brought a version that was refused meanwhile.
-    async fn fetch(&self) -> Result<KeySet, KeyError> {
-        for repeated in [false, true] {
-            let refusals = self.lock().refusals();
-            let began = self.settings.clock.now();
-            let deadline = began + self.settings.fetch_timeout;
-            let late =
-                || KeyError::new(KeyErrorKind::Timeout, "the key store did not answer in time; check it");
-            let read = self.settings.clock.bounded(deadline, self.store.keys(deadline)).await;
-            let result = read.unwrap_or_else(|| Err(late()));
-            let took = self.settings.clock.now().saturating_duration_since(began);
-            let error = result.as_ref().err().map(KeyError::kind);
-            self.settings.observer.saw(Fact::KeyFetch { backend: self.backend, error, took });
-            let keys = result?;
-            if repeated || !self.lock().refused_after(refusals, keys.current.version()) {
-                return Ok(keys);
-            }
-        }
-        Err(stopped())
+    /// One read of the store.
+    async fn read(&self) -> Result<KeySet, KeyError> {
+        let began = self.settings.clock.now();
+        let deadline = began + self.settings.fetch_timeout;
+        let late = || KeyError::new(KeyErrorKind::Timeout, "the key store did not answer in time; check it");
+        let read = self.settings.clock.bounded(deadline, self.store.keys(deadline)).await;
+        let result = read.unwrap_or_else(|| Err(late()));
+        let took = self.settings.clock.now().saturating_duration_since(began);
+        let error = result.as_ref().err().map(KeyError::kind);
+        self.settings.observer.saw(Fact::KeyFetch { backend: self.backend, error, took });
+        result
     }
 
-    /// Takes the result in: keeps the key, or keeps the last good one if the store is out, or drops it.
-    fn take_in(&self, result: Result<KeySet, KeyError>) -> Result<KeySet, KeyError> {
+    /// Takes the result in: keeps the key, or keeps the last good one if the store is out, or drops it. Nothing is taken in, and `None`
+    /// comes back, if the version was refused after the first `refusals` ones: it was read before that.
+    fn take_in(
+        &self,
+        result: Result<KeySet, KeyError>,
+        refusals: Option<u64>,
+    ) -> Option<Result<KeySet, KeyError>> {
         let now = self.settings.clock.now();
         let result = result.and_then(|keys| self.keep(keys, now));
         let mut state = self.lock();
+        if let (Ok((good, _)), Some(refusals)) = (&result, refusals)
+            && state.refused_after(refusals, good.keys.current.version())
+        {
+            return None;
+        }
         state.flight = None;
         match &result {
             Ok((good, due)) => {
@@ -165,7 +163,7 @@ impl Core {
                 self.report_stale(now);
             }
         }
-        result.map(|(good, _)| KeySet::clone(&good.keys))
+        Some(result.map(|(good, _)| KeySet::clone(&good.keys)))
     }
 
     fn report_stale(&self, now: Instant) {
@@ -204,26 +202,36 @@ impl Core {
 struct Pilot {
     core: Arc<Core>,
     /// Gone once it landed.
-    land: Option<oneshot::Sender<Result<KeySet, KeyError>>>,
+    land: Option<Land<Result<KeySet, KeyError>>>,
 }
 
 impl Pilot {
+    /// Reads the store, and once more if what it brought was refused meanwhile.
     async fn fly(mut self) {
-        let result = self.core.fetch().await;
-        self.end(result);
+        let refusals = self.core.lock().refusals();
+        let first = self.core.read().await;
+        if !self.end(first, Some(refusals)) {
+            let second = self.core.read().await;
+            self.end(second, None);
+        }
     }
 
-    fn end(&mut self, result: Result<KeySet, KeyError>) {
-        let Some(land) = self.land.take() else { return };
-        let result = self.core.take_in(result);
+    /// False if the result was not taken in.
+    fn end(&mut self, result: Result<KeySet, KeyError>, refusals: Option<u64>) -> bool {
+        let Some(land) = self.land.take() else { return true };
+        let Some(result) = self.core.take_in(result, refusals) else {
+            self.land = Some(land);
+            return false;
+        };
         // Nobody may be waiting.
         let _ = land.send(result);
+        true
     }
 }
 
 impl Drop for Pilot {
     fn drop(&mut self) {
-        self.end(Err(stopped()));
+        self.end(Err(stopped()), None);
     }
 }
 

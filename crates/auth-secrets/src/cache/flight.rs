@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::Shared;
-use tokio::sync::oneshot;
 use trunkline_core_types::{EntropyExt, KeyError, KeySet};
 
+use crate::sync::{self, AbortHandle};
+
 /// What a fetch brings, told to whoever waits in the order in which they came.
-pub(super) type Landed = Shared<oneshot::Receiver<Result<KeySet, KeyError>>>;
+pub(super) type Landed = sync::Landed<Result<KeySet, KeyError>>;
 
 /// Least time between two forced fetches for one version.
 const FORCED_EVERY: Duration = Duration::from_secs(30);
@@ -23,6 +23,7 @@ pub(super) struct State {
     pub(super) failure: Option<Failure>,
     refused: Vec<Refused>,
     refusals: u64,
+    flights: u64,
 }
 
 #[derive(Debug)]
@@ -36,6 +37,9 @@ struct Refused {
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) landed: Landed,
+    pub(super) number: u64,
+    /// For the owner to end; missing for the moment in which it is started.
+    pub(super) task: Option<AbortHandle>,
 }
 
 /// The last failure, which answers all callers until `until`.
@@ -47,6 +51,13 @@ pub(super) struct Failure {
 }
 
 impl State {
+    /// A fetch begins; gives its number.
+    pub(super) fn take_off(&mut self, landed: Landed) -> u64 {
+        self.flights += 1;
+        self.flight = Some(Flight { landed, number: self.flights, task: None });
+        self.flights
+    }
+
     /// Notes a failure; the pause before the next fetch doubles with each in a row.
     pub(super) fn failed(
         &mut self,

@@ -1,0 +1,17 @@
+//! What the cache is synchronised with: the real things, or loom's in a build with `--cfg trunkline_loom`, whose tests see every
+//! interleaving of them.
+
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model;
+#[cfg(not(all(test, trunkline_loom)))]
+mod real;
+
+#[cfg(all(test, trunkline_loom))]
+pub(crate) use self::model::{
+    AbortHandle, ArcSwapOption, AtomicU64, Handle, Land, Landed, Mutex, MutexGuard, Ordering, landing,
+};
+#[cfg(not(all(test, trunkline_loom)))]
+pub(crate) use self::real::{
+    AbortHandle, ArcSwapOption, AtomicU64, Handle, Land, Landed, Mutex, MutexGuard, Ordering, landing,
+};
