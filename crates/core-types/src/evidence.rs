@@ -1,6 +1,6 @@
 //! The report cell of an attempt: what the layers above may conclude after they gave it up.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -58,6 +58,7 @@ struct Cell {
     progress: AtomicU8,
     number: AtomicU32,
     permitted: OnceLock<Instant>,
+    answered: AtomicBool,
 }
 
 const LIVE: u8 = 1;
@@ -98,6 +99,16 @@ impl Evidence {
     /// The leaf knows the class. Nothing of the attempt may leave after an `Unsent`.
     pub fn settle(&self, class: Class) {
         self.0.state.store(encode(class), Ordering::Release);
+    }
+
+    /// Whether the journal took the end of an accepted attempt: the call's key then has its answer, and nothing is left to settle.
+    pub fn is_answered(&self) -> bool {
+        self.0.answered.load(Ordering::Acquire)
+    }
+
+    /// The journal layer handed over the end of an accepted attempt.
+    pub fn note_answered(&self) {
+        self.0.answered.store(true, Ordering::Release);
     }
 
     /// When the call got its first permit, if it has.

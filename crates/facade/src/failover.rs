@@ -132,12 +132,16 @@ impl<'a> Claimed<'a> {
         }
     }
 
-    pub(crate) fn settle(&mut self, class: Class, record: Option<Bytes>) {
+    /// Ends the claim; `record` is what the key is to answer, asked for where the journal has no answer yet.
+    pub(crate) fn settle(&mut self, class: Class, record: impl FnOnce() -> Option<Bytes>) {
         self.settled = true;
+        if class == Class::Accepted && self.job.evidence.is_answered() {
+            return;
+        }
         if !class.may_have_acted() {
             self.release();
         }
-        if let Err(error) = self.inner.shared.journal.settle(&self.job.key, class, record) {
+        if let Err(error) = self.inner.shared.journal.settle(&self.job.key, class, record()) {
             // A callback's proof may have come first: then there is nothing left to note.
             let proven = class == Class::Ambiguous && error.kind() == JournalErrorKind::State;
             if !proven {
@@ -157,7 +161,7 @@ fn through(route: &Route, intent: &Arc<Intent>) -> Arc<Intent> {
 impl Drop for Claimed<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            self.settle(self.job.evidence.folded(), None);
+            self.settle(self.job.evidence.folded(), || None);
         }
     }
 }

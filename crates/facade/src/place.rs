@@ -43,7 +43,7 @@ async fn fly(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> {
     };
     let mut claimed = Claimed { inner: &inner, job: &job, leased: None, settled: false };
     let (route, outcome) = claimed.go(ways, intent.clone(), number).await;
-    claimed.settle(outcome.class, record(&outcome, &route.account));
+    claimed.settle(outcome.class, || record(&outcome, &route.account));
     drop(claimed);
     if outcome.class == Class::Ambiguous
         && let Some((class, record)) = inner.proof(&intent, &job).await

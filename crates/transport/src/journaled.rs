@@ -86,8 +86,10 @@ struct Note<'a> {
 impl Note<'_> {
     fn end(&mut self, class: Class, reply: Option<Bytes>) {
         self.ended = true;
-        if self.layer.journal.end(&self.intent.key, self.number, class, reply).is_err() {
-            self.layer.observer.saw(Fact::JournalFailed { step: "end" });
+        match self.layer.journal.end(&self.intent.key, self.number, class, reply) {
+            Ok(()) if class == Class::Accepted => self.evidence.note_answered(),
+            Ok(()) => {}
+            Err(_) => self.layer.observer.saw(Fact::JournalFailed { step: "end" }),
         }
     }
 

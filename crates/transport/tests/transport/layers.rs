@@ -366,6 +366,7 @@ async fn a_signer_that_ignores_its_deadline_ends_with_the_attempts_own_and_nothi
 struct Notebook {
     log: Log,
     begin: Result<(), JournalErrorKind>,
+    end: Result<(), JournalErrorKind>,
     slow: Duration,
 }
 
@@ -391,7 +392,7 @@ impl AttemptJournal for Notebook {
         reply: Option<Bytes>,
     ) -> Result<(), JournalError> {
         note(&self.log, format!("end {number} {class} {}", reply.is_some()));
-        Ok(())
+        self.end.map_err(|kind| JournalError::new(kind, "scripted"))
     }
 
     fn settle(&self, _: &IdempotencyKey, _: Class, _: Option<Bytes>) -> Result<(), JournalError> {
@@ -409,7 +410,7 @@ impl AttemptJournal for Notebook {
 }
 
 fn journaled(below: &Arc<Below>, begin: Result<(), JournalErrorKind>, slow: Duration) -> Journaled {
-    let journal = Arc::new(Notebook { log: below.log.clone(), begin, slow });
+    let journal = Arc::new(Notebook { log: below.log.clone(), begin, end: Ok(()), slow });
     Journaled::new(below.clone(), journal, clock(), Arc::new(Unobserved::default()))
 }
 
@@ -421,6 +422,24 @@ async fn an_attempt_is_noted_before_and_after() {
     assert_eq!(entries(&below.log), ["begin 1", "send 1", "end 1 accepted true"]);
     layer.send(create()).await;
     assert_eq!(entries(&below.log), ["begin 1", "send 1", "end 1 ambiguous false"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_an_accepted_end_that_the_journal_took_leaves_nothing_to_settle() {
+    for (class, end, answered) in [
+        (Class::Accepted, Ok(()), true),
+        (Class::Accepted, Err(JournalErrorKind::Store), false),
+        (Class::Rejected(Scope::Call), Ok(()), false),
+        (Class::Deferred, Ok(()), false),
+    ] {
+        let below = Below::new([reply(class, 201)]);
+        let journal = Notebook { log: below.log.clone(), begin: Ok(()), end, slow: Duration::ZERO };
+        let layer = Journaled::new(below, Arc::new(journal), clock(), Arc::new(Unobserved::default()));
+        let attempt = create();
+        let evidence = attempt.evidence().clone();
+        layer.send(attempt).await;
+        assert_eq!(evidence.is_answered(), answered, "{class} {end:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
