@@ -26,10 +26,11 @@ impl E164 {
 
     /// The whole number as it travels, `+` included.
     pub fn expose(&self) -> String {
-        let mut text = String::with_capacity(1 + Self::MAX_DIGITS);
-        text.push('+');
-        text.extend(self.digits().iter().map(|&d| char::from(d)));
-        text
+        let mut text = Vec::with_capacity(1 + Self::MAX_DIGITS);
+        text.push(b'+');
+        text.extend_from_slice(self.digits());
+        // Digits only, so this always is text.
+        String::from_utf8(text).unwrap_or_default()
     }
 
     fn digits(&self) -> &[u8] {

@@ -31,11 +31,13 @@ impl FromStr for SpokenText {
         if text.trim().is_empty() {
             return bad("the text is empty; write what the person is to hear".to_owned());
         }
-        let count = text.chars().count();
-        if count > Self::MAX {
+        // No text has more characters than bytes.
+        if text.len() > Self::MAX && text.chars().count() > Self::MAX {
+            let count = text.chars().count();
             return bad(format!("{count} characters; at most {} can be spoken", Self::MAX));
         }
-        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        let is_plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if !is_plain && text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
             return bad("has a control character; remove it".to_owned());
         }
         Ok(Self(text.into()))
@@ -145,9 +147,12 @@ mod tests {
     #[test]
     fn texts_that_are_refused() {
         let long = "a".repeat(SpokenText::MAX + 1);
-        for bad in ["", "  \n", "a\u{0}b", &long] {
+        let wide = "é".repeat(SpokenText::MAX + 1);
+        for bad in ["", "  \n", "a\u{0}b", "a\u{7f}", "é\u{85}", &long, &wide] {
             assert_eq!(bad.parse::<SpokenText>().unwrap_err().field(), "say");
         }
+        assert!(wide[2..].parse::<SpokenText>().is_ok(), "characters count, not bytes");
+        assert!("a\tb\r\n".parse::<SpokenText>().is_ok());
     }
 
     proptest! {
