@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use serde::{Serialize, Serializer};
 use trunkline_core_types::{
     CallId, E164, IdempotencyKey, InputError, NewCall, Origin, ProviderError, ProviderErrorKind, Speech,
@@ -116,6 +116,8 @@ pub(super) fn lookup_to(
 
 fn request(method: Method, uri: Uri, body: Bytes) -> Request<Bytes> {
     let mut request = Request::new(body);
+    // With room for what signers and the transport add, or the map grows on every call.
+    *request.headers_mut() = HeaderMap::with_capacity(8);
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     request.headers_mut().insert(ACCEPT, JSON);
