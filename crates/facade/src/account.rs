@@ -26,6 +26,8 @@ pub struct Account {
     pub(crate) tolerance: Duration,
     pub(crate) in_flight: NonZeroU32,
     pub(crate) live_calls: Option<LiveCalls>,
+    pub(crate) processing_delay: Option<Duration>,
+    pub(crate) listing_delay: Option<Duration>,
     pub(crate) transport: TransportSettings,
     pub(crate) retry_budget: BudgetSettings,
     pub(crate) breaker: BreakerSettings,
@@ -72,6 +74,8 @@ impl Account {
             tolerance: Duration::from_millis(50),
             in_flight: IN_FLIGHT,
             live_calls: None,
+            processing_delay: None,
+            listing_delay: None,
             transport: TransportSettings::default(),
             retry_budget: BudgetSettings::default(),
             breaker: BreakerSettings::default(),
@@ -141,6 +145,23 @@ impl Account {
     #[must_use]
     pub fn live_calls(mut self, max: NonZeroU32, ttl: Duration) -> Self {
         self.live_calls = Some(LiveCalls { max, ttl });
+        self
+    }
+
+    /// How long after its last byte a create may still be acted on. A reconcile waits for it after a call's time is over: too short, and it
+    /// says of somebody that he was not rung who still will be. Default:
+    /// [`Profile::processing_delay`](crate::Profile::processing_delay), what the provider documents.
+    #[must_use]
+    pub fn processing_delay(mut self, delay: Duration) -> Self {
+        self.processing_delay = Some(delay);
+        self
+    }
+
+    /// How long after that a call may still be missing from a listing; as above. Default:
+    /// [`Profile::listing_delay`](crate::Profile::listing_delay).
+    #[must_use]
+    pub fn listing_delay(mut self, delay: Duration) -> Self {
+        self.listing_delay = Some(delay);
         self
     }
 

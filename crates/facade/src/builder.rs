@@ -178,6 +178,7 @@ impl ClientBuilder {
             (Arc::new(LocalLeases::new(cap.max, shared.clock.clone())), cap.ttl)
         });
         let (stack, breaker) = stack(account, shared, pacer.clone(), observer.clone())?;
+        let profile = account.provider.profile();
         Ok(Route {
             account: account.id.clone(),
             provider: account.provider.clone(),
@@ -185,6 +186,8 @@ impl ClientBuilder {
             pacer,
             leases,
             total: account.transport.total_timeout,
+            processing_delay: account.processing_delay.unwrap_or(profile.processing_delay),
+            listing_delay: account.listing_delay.unwrap_or(profile.listing_delay),
             from: account.from,
             breaker,
             callback_base: account.callback_base.clone(),

@@ -39,6 +39,9 @@ pub(crate) struct Route {
     pub(crate) pacer: Arc<LocalPacer>,
     pub(crate) leases: Option<(Arc<dyn Leases>, Duration)>,
     pub(crate) total: Duration,
+    /// What a reconcile waits for after a call's fence: both.
+    pub(crate) processing_delay: Duration,
+    pub(crate) listing_delay: Duration,
     pub(crate) breaker: BreakerHandle,
     /// The caller id of calls that name none.
     pub(crate) from: Option<E164>,

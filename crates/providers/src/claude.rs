@@ -49,15 +49,6 @@ impl ClaudeVoice {
         Ok(Self { endpoint: Endpoint::new(base_url)?, profile: profile() })
     }
 
-    /// How long after its last byte a create may still be acted on, and how long its call may then be missing from a listing. A reconcile
-    /// waits for both after a call's time is over: too short, and it may call a person not rung who still will be. Default: what the
-    /// contract says, 60 s and 2 s.
-    #[must_use]
-    pub fn delays(mut self, processing: Duration, listing: Duration) -> Self {
-        (self.profile.processing_delay, self.profile.listing_delay) = (processing, listing);
-        self
-    }
-
     /// What this server promises, where it differs from the contract: another ceiling, other delays, keys that it does not honour.
     /// **It is believed**: keys that are said to be honoured and are not ring people twice.
     ///

@@ -95,13 +95,15 @@ fn client(
     secret: String,
     keep: Arc<Keep>,
 ) -> Result<Client, Problem> {
-    let provider = ClaudeVoice::new(&simulator.base_url())?.delays(PROCESSING, Duration::ZERO);
+    let provider = ClaudeVoice::new(&simulator.base_url())?;
     let mut transport = TransportSettings::default();
     transport.total_timeout = TOTAL;
     let account = Account::new(ACCOUNT, provider, StaticKeys::new(api_key.into())?)?
         .signing_keys(StaticKeys::new(secret.into())?)
         .pace(Rate::per_second(PACE))
-        .transport(transport);
+        .transport(transport)
+        .processing_delay(PROCESSING)
+        .listing_delay(Duration::ZERO);
     // Shorter pauses than the default: the provider is on this machine and a demo should not wait.
     let mut retry = RetrySettings::default();
     (retry.max_tries, retry.base, retry.cap) = (5, Duration::from_millis(200), Duration::from_secs(2));

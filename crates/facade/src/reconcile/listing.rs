@@ -36,8 +36,7 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn of(intent: &Intent, route: &Route) -> Self {
-        let processing = route.provider.profile().processing_delay;
-        Self::around(intent.fence, route.total.min(MAX_TIME), processing)
+        Self::around(intent.fence, route.total.min(MAX_TIME), route.processing_delay)
     }
 
     /// The fence of a call lies at most [`MAX_TIME`] after its first byte, and the account's own time if the caller gave it none.

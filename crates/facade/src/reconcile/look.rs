@@ -1,7 +1,6 @@
 //! What one call's provider says of it, and what that proves.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use trunkline_core_types::{
@@ -10,15 +9,13 @@ use trunkline_core_types::{
 };
 
 use super::listing::{Told, Window};
-use super::{Finding, MAX, PAGE, Reconciler};
+use super::{Finding, MAX, Reconciler};
 use crate::Error;
 use crate::detail::number;
 use crate::inner::Route;
 
 /// The most pages of one listing.
 const PAGES: usize = 10;
-/// Later than every fence.
-const FAR: Duration = Duration::from_secs(1 << 40);
 
 impl Reconciler {
     pub(super) async fn look(&self, intent: &Intent) -> Result<Finding, Error> {
@@ -102,24 +99,13 @@ impl Reconciler {
 
     /// Whether another open call is to the same number: then a call without a key may be that one's.
     async fn has_rival(&self, intent: &Intent, number: E164) -> Result<bool, Error> {
-        let far = SystemTime::UNIX_EPOCH + FAR;
-        let (mut after, mut seen) = (None, 0);
-        while seen < MAX {
-            let page = self.page(far, after.as_ref(), PAGE).await?;
-            let same = |other: &Arc<Intent>| {
-                other.key != intent.key && self::number(&other.detail).is_none_or(|to| to == number)
-            };
-            if page.iter().any(same) {
-                return Ok(true);
-            }
-            if page.len() < PAGE {
-                return Ok(false);
-            }
-            seen += page.len();
-            after = page.last().map(|intent| intent.key.clone());
-        }
-        // Too many to look at them all.
-        Ok(true)
+        let open = self.open().await;
+        let open = open.ok_or_else(|| Error::unsent("the journal could not list its open calls"))?;
+        let same = |other: &Arc<Intent>| {
+            other.key != intent.key && self::number(&other.detail).is_none_or(|to| to == number)
+        };
+        // Of too many to look at them all any one may be.
+        Ok(open.len() >= MAX || open.iter().any(same))
     }
 
     async fn read(&self, route: &Route, request: http::Request<Bytes>) -> Result<Reply, Error> {

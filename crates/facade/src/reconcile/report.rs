@@ -1,5 +1,7 @@
 //! What a reconcile found.
 
+use std::time::Duration;
+
 use trunkline_core_types::IdempotencyKey;
 
 use crate::Error;
@@ -30,6 +32,12 @@ pub struct Report {
     pub still_unknown: usize,
     /// Calls that could not be asked about, or whose answer could not be noted.
     pub failed: usize,
+    /// Calls that are open after the run, at most 10,000: those that were not settled, and those that wait.
+    pub open: usize,
+    /// Of these, calls whose time has not come: they may still be under way, or the provider cannot know yet.
+    pub waiting: usize,
+    /// In what time the first of them may be asked about.
+    pub next_in: Option<Duration>,
     /// Each call that was looked at, with what was found.
     pub findings: Vec<(IdempotencyKey, Finding)>,
     /// The last thing that failed; also why a run looked at nothing: the journal did not list, or another run is under way.

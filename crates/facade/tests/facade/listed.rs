@@ -49,11 +49,12 @@ async fn world() -> (Simulator, Client, Arc<Hand>) {
     let clock = Arc::new(Hand::default());
     let builder = Simulator::builder().ignore_idempotency().hide_keys().listing_lag(2 * SECOND);
     let sim = builder.clock(clock.clone()).start().await.unwrap();
-    let voice = ClaudeVoice::new(&sim.base_url()).unwrap().delays(Duration::ZERO, 2 * SECOND);
+    let voice = ClaudeVoice::new(&sim.base_url()).unwrap();
     let mut profile = voice.profile().clone();
     profile.idempotency = Idempotency::No;
     let keys = StaticKeys::new(sim.api_key().into()).unwrap();
     let account = Account::new("main", Keyless(voice, profile), keys).unwrap();
+    let account = account.processing_delay(Duration::ZERO).listing_delay(2 * SECOND);
     let journal = Journal::custom(Arc::new(MemoryJournal::new(clock.clone())));
     let client = Client::builder(journal).clock(clock.clone()).account(account).build().unwrap();
     (sim, client, clock)

@@ -263,8 +263,12 @@ async fn the_open_calls_are_counted_with_the_age_of_the_oldest() {
     let started = VirtualClock::new().now();
     assert!(client.place(keyed("k")).await.unwrap_err().is_ambiguous());
     let reports = client.reconciler().every(Duration::from_secs(100), 9);
-    let reports: Vec<_> = reports.take(3).map(|report| counts(&report)).collect().await;
-    assert_eq!(reports, [[0; 4], [0, 0, 1, 0], [1, 0, 0, 0]]);
+    let reports: Vec<_> = reports.take(3).collect().await;
+    assert_eq!(reports.iter().map(counts).collect::<Vec<_>>(), [[0; 4], [0, 0, 1, 0], [1, 0, 0, 0]]);
+    assert_eq!(reports.iter().map(|r| (r.open, r.waiting)).collect::<Vec<_>>(), [(1, 1), (1, 0), (0, 0)]);
+    let next = reports[0].next_in.unwrap();
+    assert!(next <= DUE && next > DUE - Duration::from_secs(30), "{next:?}");
+    assert_eq!((reports[1].next_in, reports[2].next_in), (None, None));
     let seen = gauge.0.lock().unwrap().clone();
     let took = VirtualClock::new().now() - started;
     assert_eq!((seen[0], seen[2]), ((0, 0), (0, 0)), "before its fence, and after it was settled");

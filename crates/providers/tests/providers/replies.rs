@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use trunkline_core_types::{
     Call, CallStatus, Currency, Lookup, Money, Provider, ProviderError, ProviderErrorKind, Reply,
 };
-use trunkline_providers::ClaudeVoice;
 
 use crate::{reply, voice};
 
@@ -208,14 +207,6 @@ fn a_long_listing_goes_on_behind_its_last_call_and_shows_the_keys() {
     let key = "K".parse().unwrap();
     let cut = voice().read_page(Lookup::Key(&key), &reply(200, page(&[ENDED]).replace("false", "true")));
     assert_eq!(cut.unwrap_err().field(), Some("has_more"));
-}
-
-#[test]
-fn the_delays_of_the_contract_may_be_set() {
-    let of = |voice: &ClaudeVoice| (voice.profile().processing_delay, voice.profile().listing_delay);
-    assert_eq!(of(&voice()), (Duration::from_secs(60), Duration::from_secs(2)));
-    let (one, two) = (Duration::from_secs(1), Duration::from_secs(3));
-    assert_eq!(of(&voice().delays(one, two)), (one, two));
 }
 
 fn any_json() -> impl Strategy<Value = serde_json::Value> {
