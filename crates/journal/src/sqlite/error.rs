@@ -62,9 +62,7 @@ impl From<rusqlite::Error> for JournalOpenError {
     fn from(error: rusqlite::Error) -> Self {
         use JournalOpenErrorKind as Kind;
         let (kind, message) = match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => {
-                (Kind::Foreign, "the file is not an SQLite database; choose another path")
-            }
+            Some(ErrorCode::NotADatabase) => (Kind::Foreign, NO_DATABASE),
             Some(ErrorCode::DatabaseCorrupt) => (Kind::Corrupt, CORRUPT),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 (Kind::Locked, "another program holds the file; close it")
@@ -83,6 +81,10 @@ impl From<rusqlite::Error> for JournalOpenError {
         Self::new(kind, message).with_source(error)
     }
 }
+
+/// A file whose first bytes are not SQLite's: somebody else's, or ours with its head damaged. Nobody can tell which.
+const NO_DATABASE: &str = "the file is not an SQLite database; if it was a journal it is damaged: keep it, restore a backup, and check who \
+     was rung since before dialling; else choose another path";
 
 /// What to do about a damaged file.
 pub(super) const CORRUPT: &str =

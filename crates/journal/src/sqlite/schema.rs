@@ -50,15 +50,18 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, JournalOpenError> 
     let read = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, read)?;
     conn.busy_timeout(BUSY)?;
-    let conn = match version(&conn) {
+    let (version, conn) = match version(&conn) {
         // Without a log beside it the file is complete, so it can be read where not even a reader may write, such as a mounted backup.
         Err(error) if error.kind() == Kind::Access && !beside(path, "-wal").exists() => {
             let uri = format!("file:{}?immutable=1", escaped(path)?);
             let conn = Connection::open_with_flags(uri, read | OpenFlags::SQLITE_OPEN_URI)?;
-            version(&conn).map(|_| conn)
+            (version(&conn)?, conn)
         }
-        checked => checked.map(|_| conn),
-    }?;
+        checked => (checked?, conn),
+    };
+    if version == 0 {
+        return Err(JournalOpenError::new(Kind::Foreign, "the file is empty; no journal was begun in it"));
+    }
     Ok(conn)
 }
 
