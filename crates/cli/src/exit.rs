@@ -98,6 +98,12 @@ impl Problem {
         Self::input("journal", format!("{}: {shown}", path.display()))
     }
 
+    /// The same, naming the file that it is about.
+    pub(crate) fn about(mut self, path: &std::path::Path) -> Self {
+        self.message = format!("{} ({})", self.message, path.display());
+        self
+    }
+
     /// A call that was given up while its outcome was open.
     pub(crate) fn given_up() -> Self {
         let message = "interrupted before the provider answered".to_owned();

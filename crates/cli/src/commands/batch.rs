@@ -53,6 +53,7 @@ pub(super) async fn run(args: BatchArgs) -> Result<Exit, Problem> {
         rejects: files.rejects,
         progress: Progress::new(files.bytes, begun),
         reconciled,
+        unsent: None,
         broken: None,
         interrupts: 0,
     };
@@ -87,6 +88,8 @@ struct Placing {
     rejects: trunkline::batch::RejectsWriter,
     progress: Progress,
     reconciled: Reconciled,
+    /// Why the first row that was not sent was not.
+    unsent: Option<Box<str>>,
     /// Why it cannot go on.
     broken: Option<Problem>,
     interrupts: u32,
@@ -144,6 +147,9 @@ impl Placing {
                 error.kind()
             ))
         };
+        if result.class == RowClass::Unsent && self.unsent.is_none() {
+            self.unsent.clone_from(&result.error);
+        }
         if let Some(results) = &mut self.results {
             results.write(result).map_err(|error| unwritten("out", error))?;
         }
@@ -156,6 +162,7 @@ impl Placing {
             tally: self.run.tally(),
             seconds,
             reconciled: &self.reconciled,
+            unsent: self.unsent.as_deref(),
             under_way,
             interrupted: self.interrupts > 0,
             gave_up: self.run.gave_up(),

@@ -1,5 +1,7 @@
 //! What came of a row.
 
+use std::error::Error as _;
+
 use trunkline_core_types::{CallRef, IdempotencyKey};
 
 use super::{Entry, Row};
@@ -73,6 +75,20 @@ pub struct RowResult {
     pub field: Option<Box<str>>,
 }
 
+/// The error, and for a row that can be sent later its causes: one of them has to be mended first.
+fn told(error: &Error, class: RowClass) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source().filter(|_| class == RowClass::Unsent);
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 impl RowResult {
     fn new(line: u64, key: Option<IdempotencyKey>, class: RowClass) -> Self {
         Self { line, key, class, call: None, error: None, field: None }
@@ -92,7 +108,7 @@ impl RowResult {
                     ErrorKind::Unsent => RowClass::Unsent,
                     _ => RowClass::Ambiguous,
                 };
-                let (text, field) = (error.to_string().into(), error.field().map(Into::into));
+                let (text, field) = (told(&error, class).into(), error.field().map(Into::into));
                 Self { error: Some(text), field, ..Self::new(line, Some(key), class) }
             }
         }

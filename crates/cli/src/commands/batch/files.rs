@@ -34,7 +34,9 @@ impl Files {
         let rejects = RejectsWriter::new(&rejects_path(args))?;
         let mut settings = SqliteSettings::new(Arc::new(SystemClock::new()));
         settings.retention = RETENTION;
-        let journal = Journal::sqlite_with(journal_path(args), settings)?;
+        let path = journal_path(args);
+        let journal = Journal::sqlite_with(&path, settings);
+        let journal = journal.map_err(|error| Problem::from(error).about(&path))?;
         Ok(Self { batch, bytes, results, rejects, journal })
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Report<'a> {
     pub(super) tally: &'a Tally,
     pub(super) seconds: f64,
     pub(super) reconciled: &'a Reconciled,
+    /// Why the first row that was not sent was not.
+    pub(super) unsent: Option<&'a str>,
     /// Calls that were given up; the journal keeps them open if bytes had left.
     pub(super) under_way: usize,
     pub(super) interrupted: bool,
@@ -63,6 +65,7 @@ impl Report<'_> {
     /// What to do next, one line each.
     pub(super) fn advice(&self) -> Vec<String> {
         let mut advice = Vec::new();
+        advice.extend(self.unsent.map(str::to_owned));
         if self.gave_up {
             advice.push(
                 "gave up: too many rows in a row could not be sent or were refused to the account; \
