@@ -15,6 +15,7 @@ use trunkline_transport::RetrySettings;
 use crate::drain::Drain;
 use crate::inner::{Bulk, Inner, Route};
 use crate::stack::{Shared, cached, stack};
+use crate::steady::Steady;
 use crate::{Account, Client, DialCheck, Error, Journal};
 
 /// Collects accounts and choices; [`ClientBuilder::build`] checks them together.
@@ -124,8 +125,9 @@ impl ClientBuilder {
     /// ceiling, a time out of range.
     pub fn build(self) -> Result<Client, Error> {
         self.check_settings()?;
+        let steady = Arc::new(Steady::new(self.clock.clone()));
         let shared = Shared {
-            clock: self.clock.clone(),
+            clock: steady.clone(),
             entropy: self.entropy.clone(),
             journal: self.journal.0.clone(),
             retry: self.retry.clone(),
@@ -135,6 +137,7 @@ impl ClientBuilder {
         let check = self.check;
         Ok(Client::new(Inner {
             shared,
+            steady,
             routes,
             check,
             bulk: self.bulk,

@@ -17,11 +17,14 @@ use crate::drain::Drain;
 use crate::flights::Flights;
 use crate::reconcile::Cursor;
 use crate::stack::Shared;
+use crate::steady::Steady;
 use crate::webhooks::Heard;
 use crate::{DialCheck, Error};
 
 pub(crate) struct Inner {
     pub(crate) shared: Shared,
+    /// The same clock as the shared one.
+    pub(crate) steady: Arc<Steady>,
     pub(crate) routes: Vec<Route>,
     pub(crate) check: Option<Arc<dyn DialCheck>>,
     pub(crate) bulk: Bulk,

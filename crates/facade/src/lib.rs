@@ -51,6 +51,7 @@ mod place;
 mod place_all;
 mod reconcile;
 mod stack;
+mod steady;
 mod webhooks;
 
 pub use account::Account;

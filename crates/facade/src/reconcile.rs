@@ -126,7 +126,7 @@ impl Reconciler {
         cursor: &mut Option<IdempotencyKey>,
         limit: usize,
     ) -> Result<Vec<Arc<Intent>>, Error> {
-        let now = self.inner.shared.clock.wall();
+        let now = self.inner.steady.passed();
         let soonest = self.inner.routes.iter().map(delays).min().unwrap_or_default();
         let Some(fenced_before) = now.checked_sub(soonest) else { return Ok(Vec::new()) };
         #[cfg(trunkline_mutation)]

@@ -94,21 +94,27 @@ impl Provider for Keyless {
     }
 }
 
-/// The machine's clock with a wall time that a test may move on.
+/// The machine's clock, which a test may move on.
 #[derive(Debug, Default)]
 struct Ahead(SystemClock, AtomicU64);
 
+impl Ahead {
+    fn by(&self) -> Duration {
+        Duration::from_secs(self.1.load(Ordering::Relaxed))
+    }
+}
+
 impl Clock for Ahead {
     fn now(&self) -> Instant {
-        self.0.now()
+        self.0.now() + self.by()
     }
 
     fn wall(&self) -> SystemTime {
-        self.0.wall() + Duration::from_secs(self.1.load(Ordering::Relaxed))
+        self.0.wall() + self.by()
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
-        self.0.sleep_until(at)
+        self.0.sleep_until(at - self.by())
     }
 }
 
