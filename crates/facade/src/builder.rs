@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_core_types::{
-    AccountId, Clock, Entropy, InputError, Leases, Observer, Rate, SystemClock, SystemEntropy,
+    AccountId, Clock, Entropy, InputError, Leases, Observer, Profile, Rate, SystemClock, SystemEntropy,
 };
 use trunkline_ratelimit::{LocalLeases, LocalPacer, LocalPacerSettings};
 use trunkline_telemetry::MetricsObserver;
@@ -161,11 +161,7 @@ impl ClientBuilder {
             if seen.insert(&account.id, ()).is_some() {
                 return Err(InputError::new("account", format!("two accounts are named {}", account.id)));
             }
-            let ceiling = account.provider.profile().ceiling;
-            if is_above(account.pace, ceiling) {
-                let problem = format!("{} is above the provider's ceiling of {ceiling}", account.pace);
-                return Err(InputError::new("pace", problem));
-            }
+            check_pace(account.pace, account.provider.profile())?;
         }
         Ok(())
     }
@@ -223,6 +219,15 @@ fn pacer(
         .build()
         .map_err(|error| InputError::new("tolerance", error.to_string()))?;
     Ok(Arc::new(pacer))
+}
+
+/// Refuses a pace above the provider's ceiling.
+pub(crate) fn check_pace(pace: Rate, profile: &Profile) -> Result<(), InputError> {
+    let ceiling = profile.ceiling;
+    match is_above(pace, ceiling) {
+        true => Err(InputError::new("pace", format!("{pace} is above the provider's ceiling of {ceiling}"))),
+        false => Ok(()),
+    }
 }
 
 /// Compares count over period without a division.

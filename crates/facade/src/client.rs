@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use trunkline_core_types::{AccountId, Attempt, Call, CallRef, ClockExt, Deadline, Evidence, Idempotency};
+use trunkline_core_types::{
+    AccountId, Attempt, Call, CallRef, ClockExt, Deadline, Evidence, Idempotency, Rate,
+};
 
+use crate::builder::check_pace;
 use crate::inner::Inner;
 use crate::job::{Job, MAX_TIME};
 use crate::place::place;
@@ -111,6 +114,18 @@ impl Client {
         let route = self.0.route(account)?;
         let attempt = Attempt::change(self.0.absolute(route, request)?, idempotency, self.0.single(route));
         self.0.raw(route, attempt).await
+    }
+
+    /// Starts an account's calls at another pace from now on, with what was started under the old one taken into account. Whoever waits is
+    /// served at the new one, and whose turn moves past its deadline ends unsent. It holds for this process, until it is set again.
+    ///
+    /// # Errors
+    /// `Input` for an unknown account, and for a pace above the provider's ceiling.
+    pub fn set_pace(&self, account: &AccountId, pace: Rate) -> Result<(), Error> {
+        let route = self.0.route(account)?;
+        check_pace(pace, route.provider.profile())?;
+        route.pacer.set_rate(pace);
+        Ok(())
     }
 
     /// Drains: nothing new is taken, whoever waits for a permit ends unsent, what is under way may finish for `grace`.

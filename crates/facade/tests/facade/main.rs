@@ -14,6 +14,7 @@ mod failover;
 mod leaf;
 mod listed;
 mod listing;
+mod pace;
 mod peer;
 mod proven;
 mod reconcile;
