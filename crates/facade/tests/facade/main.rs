@@ -8,6 +8,8 @@ mod batch;
 mod batch_files;
 mod bulk;
 mod callbacks;
+#[cfg(all(feature = "batch", feature = "sqlite"))]
+mod clock_back;
 mod drops;
 mod failover;
 #[cfg(feature = "reqwest")]
