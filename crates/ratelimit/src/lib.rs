@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod cubic;
 mod error;
 mod gcra;
 mod leases;
@@ -39,6 +40,7 @@ mod settings;
 mod sync;
 mod unlimited;
 
+pub use cubic::Cubic;
 pub use error::{Error, ErrorKind};
 pub use gcra::{Decision, Gcra, Grant};
 pub use leases::LocalLeases;

@@ -1,7 +1,7 @@
 //! The published cases of the AWS SDKs' standard mode: `tests/vectors/aws-standard-retry.json`, or the file of that name in
 //! `TRUNKLINE_VECTORS`. Jitter is fixed at its maximum, so every delay is exact.
 //!
-//! `adaptive_cubic` is not among them: it steers a sending rate by throttles, which is the pacer's business here, by pauses.
+//! `adaptive_cubic` is not among them: it steers a sending rate, and is tested where that is worked out, at `trunkline_ratelimit::Cubic`.
 
 use std::path::PathBuf;
 use std::time::Duration;
