@@ -33,9 +33,10 @@ pub use view::{JournalStatus, JournalView};
 /// One thread of the journal does all its work on the disk. Steps that come together share one commit and one sync, so the pace grows
 /// with the callers.
 ///
-/// * [`claim`](AttemptJournal::claim) and [`begin`](AttemptJournal::begin) resolve after their commit. At most 1,024 of them wait at
-///   once; beyond that they wait for a place before they are queued. A future that is dropped leaves nothing behind: its key frees, its
-///   attempt counts as not sent.
+/// * [`begin`](AttemptJournal::begin) resolves after its commit, [`claim`](AttemptJournal::claim) as soon as the file was asked: a claim
+///   under which nothing began frees itself in a crash, so it goes into the commit of its first begin, or by itself when it lingers.
+///   While commits fail a claim waits for one that succeeds. At most 1,024 of both wait at once; beyond that they wait for a place before
+///   they are queued. A future that is dropped leaves nothing behind: its key frees, its attempt counts as not sent.
 /// * [`end`](AttemptJournal::end) and [`settle`](AttemptJournal::settle) return at once and are durable with the next commit, also
 ///   that of another call. If it fails they are tried again each second, at the latest at the close; until then the file holds the
 ///   call as open. There are never more of them than attempts were begun, plus 65,536 proofs.

@@ -18,10 +18,12 @@ pub(super) const QUEUE: usize = 1_024;
 /// Proofs about keys that are only in the file, waiting for the writer; beyond them `settle` fails.
 const PROOFS: usize = 65_536;
 
-/// How long the writer rests before it looks after old rows, after rows that could not be written, and between batches of old rows.
+/// How long the writer rests before it looks after old rows, after rows that could not be written, between batches of old rows.
 const REST: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(1);
 const BREATH: Duration = Duration::from_millis(20);
+/// How long a claim may wait for its first begin to be written with it.
+const LINGER: Duration = Duration::from_millis(50);
 
 /// A step for the writer.
 #[derive(Debug)]
@@ -171,14 +173,17 @@ impl Shared {
                 let once_more = stuck && !mem::replace(&mut state.tried_last, true);
                 return once_more.then(Vec::new);
             }
-            let rest = if more {
-                BREATH
-            } else if stuck {
-                RETRY
-            } else {
-                REST
+            let rest = match (more, state.table.has_quiet(), stuck) {
+                (true, ..) => BREATH,
+                (_, true, _) => LINGER,
+                (.., true) => RETRY,
+                _ => REST,
             };
-            state = self.wake.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
+            let (woken, waited) = self.wake.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            if waited.timed_out() {
+                state.table.ripen();
+            }
         }
         state.proofs = 0;
         Some(mem::take(&mut state.steps))
@@ -186,7 +191,10 @@ impl Shared {
 
     /// Takes nothing more; what was taken is still written.
     pub(super) fn close(&self) {
-        self.lock().closing = true;
+        let mut state = self.lock();
+        state.closing = true;
+        state.table.ripen();
+        drop(state);
         self.queue.close();
         self.wake.notify_one();
     }

@@ -34,6 +34,8 @@ pub(super) struct Entry {
     /// A call of this process claimed it, so attempts in flight may still end.
     ours: bool,
     dirty: bool,
+    /// Claimed, and nothing of the claim is to be written yet.
+    quiet: bool,
     /// Its image is out, and may come back.
     writing: bool,
     /// Waits in `Table::kept`.
@@ -67,6 +69,8 @@ pub(super) struct Image {
 pub(super) struct Table {
     keys: HashMap<IdempotencyKey, Entry>,
     dirty: Vec<IdempotencyKey>,
+    /// Quiet claims since the last commit, and since the one before.
+    claimed: [Vec<IdempotencyKey>; 2],
     /// Dirty too, but their last write failed.
     stuck: Vec<IdempotencyKey>,
     kept: VecDeque<IdempotencyKey>,
@@ -81,6 +85,7 @@ impl Entry {
             claims,
             ours: false,
             dirty: false,
+            quiet: false,
             writing: false,
             kept: false,
             changes: Vec::new(),
@@ -158,6 +163,13 @@ impl Entry {
         }
     }
 
+    /// Freed, and no attempt of its claim left the process.
+    fn sent_nothing(&self) -> bool {
+        let unsent = |(_, class)| class == Some(Class::Unsent);
+        matches!(&self.life, Life::Ended(ended) if ended.answer().is_none())
+            && self.open().attempts().all(unsent)
+    }
+
     /// Nobody in this process can come back to it, so the file alone may hold it.
     fn may_go(&self) -> bool {
         let held = matches!(&self.life, Life::Held(open) if !open.is_left());
@@ -181,7 +193,7 @@ impl Table {
             let life = Life::Held(Open::new(intent.clone(), 0));
             let entry = Entry { id: None, ours: true, ..Entry::stored(0, 1, life) };
             self.keys.insert(intent.key.clone(), entry);
-            self.mark(&intent.key);
+            self.quieten(&intent.key);
             return Claim::Go { number: 1 };
         };
         let last = match &entry.life {
@@ -200,7 +212,7 @@ impl Table {
         entry.life = Life::Held(Open::new(intent.clone(), last));
         entry.claims = entry.claims.saturating_add(1);
         entry.ours = true;
-        self.mark(&intent.key);
+        self.quieten(&intent.key);
         // At the end of the numbers every begin is refused.
         Claim::Go { number: last.saturating_add(1) }
     }
@@ -252,24 +264,58 @@ impl Table {
         Ok(())
     }
 
-    /// Frees a claim that nobody took, unless it was used.
+    /// Frees a claim that nobody took, unless it was used. One that the file never saw leaves no trace.
     pub(super) fn unclaim(&mut self, key: &IdempotencyKey, now: SystemTime) {
         let unused = |entry: &Entry| match &entry.life {
             Life::Held(open) => !open.is_left() && open.attempts().next().is_none(),
             Life::Ended(_) => false,
         };
-        if self.keys.get(key).is_some_and(unused) {
+        let Some(entry) = self.keys.get(key).filter(|entry| unused(entry)) else { return };
+        if entry.id.is_none() && entry.quiet {
+            self.forget(key);
+        } else {
             // Cannot fail: no attempt is in flight.
             let _ = self.settle(key, Class::Unsent, None, now);
         }
     }
 
     fn mark(&mut self, key: &IdempotencyKey) {
-        if let Some(entry) = self.keys.get_mut(key)
-            && !mem::replace(&mut entry.dirty, true)
-        {
-            self.dirty.push(key.clone());
+        if let Some(entry) = self.keys.get_mut(key) {
+            entry.quiet = false;
+            if !mem::replace(&mut entry.dirty, true) {
+                self.dirty.push(key.clone());
+            }
         }
+    }
+
+    /// A claim alone need not be in the file: nothing was sent under it, and a crash frees it. It goes with the first begin, or with
+    /// the second commit from now.
+    fn quieten(&mut self, key: &IdempotencyKey) {
+        if let Some(entry) = self.keys.get_mut(key).filter(|entry| !entry.dirty) {
+            entry.quiet = true;
+            self.claimed[0].push(key.clone());
+        }
+    }
+
+    /// Marks all quiet claims.
+    pub(super) fn ripen(&mut self) {
+        self.ripen_older();
+        self.ripen_older();
+    }
+
+    fn ripen_older(&mut self) {
+        let older = mem::take(&mut self.claimed[1]);
+        self.claimed.swap(0, 1);
+        for key in older {
+            if self.keys.get(&key).is_some_and(|entry| entry.quiet) {
+                self.mark(&key);
+            }
+        }
+    }
+
+    /// Whether a claim may be quiet.
+    pub(super) fn has_quiet(&self) -> bool {
+        self.claimed.iter().any(|claimed| !claimed.is_empty())
     }
 
     /// Nothing waits to be written, but for what failed before.
@@ -285,6 +331,9 @@ impl Table {
     /// What is to be written, to be followed by [`written`](Self::written) or [`unwritten`](Self::unwritten): what changed, and what
     /// failed before.
     pub(super) fn images(&mut self) -> (Vec<Image>, Vec<Image>) {
+        if !self.dirty.is_empty() {
+            self.ripen_older();
+        }
         let (dirty, stuck) = (mem::take(&mut self.dirty), mem::take(&mut self.stuck));
         (self.images_of(dirty), self.images_of(stuck))
     }
@@ -316,8 +365,8 @@ impl Table {
         let mut changes = image.changes;
         changes.append(&mut entry.changes);
         entry.changes = changes;
-        // A claim that never reached the file and was given back leaves no trace.
-        if entry.id.is_none() && entry.changes.is_empty() && matches!(entry.life, Life::Ended(_)) {
+        // A claim that never reached the file, sent nothing and was given back leaves no trace.
+        if entry.id.is_none() && entry.sent_nothing() {
             self.forget(key);
         } else if !mem::replace(&mut entry.dirty, true) {
             self.stuck.push(key.clone());

@@ -45,7 +45,8 @@ impl Writer {
         let Self { conn, lock, shared, retention, running } = self;
         let ended = Ended(shared.clone());
         if let Ok(rows) = Rows::new(&conn) {
-            Thread { conn: &conn, rows, shared: &shared, retention, next_sweep: None }.run();
+            let (next_sweep, failing) = (None, false);
+            Thread { conn: &conn, rows, shared: &shared, retention, next_sweep, failing }.run();
         }
         drop(ended);
         drop(conn);
@@ -73,6 +74,8 @@ struct Thread<'c> {
     shared: &'c Shared,
     retention: Duration,
     next_sweep: Option<Instant>,
+    /// The last commit failed: until one succeeds a claim waits for its own, so that it fails instead of the begin after it.
+    failing: bool,
 }
 
 impl Thread<'_> {
@@ -98,6 +101,9 @@ impl Thread<'_> {
                     Step::Open { .. } | Step::Sweep(_) => after.push(step),
                 }
             }
+            if !after.is_empty() {
+                self.shared.lock().table.ripen();
+            }
             self.write(&mut waiting);
             // Their begins were written with the commit before, which looked at the table after they came.
             let rest: Vec<_> = waiting.into_iter().collect();
@@ -115,12 +121,18 @@ impl Thread<'_> {
             drop(told.to.send(Err(error)));
             return;
         }
-        let claim = self.shared.lock().table.claim(intent);
-        match claim {
-            Claim::Go { .. } => {
-                waiting.entry(intent.key.clone()).or_default().push((Grant::Claim, told, claim));
-            }
-            other => drop(told.to.send(Ok(other))),
+        let mut state = self.shared.lock();
+        let claim = state.table.claim(intent);
+        let go = matches!(claim, Claim::Go { .. });
+        if go && self.failing {
+            state.table.ripen();
+            drop(state);
+            waiting.entry(intent.key.clone()).or_default().push((Grant::Claim, told, claim));
+            return;
+        }
+        drop(state);
+        if told.to.send(Ok(claim)).is_err() && go {
+            self.shared.take_back(&intent.key, Grant::Claim);
         }
     }
 
@@ -173,7 +185,9 @@ impl Thread<'_> {
             tx.commit()?;
             Ok(ids)
         };
-        write().map_err(|error| failed("commit", error))
+        let written = write();
+        self.failing = written.is_err();
+        written.map_err(|error| failed("commit", error))
     }
 
     fn written(&self, image: &Image, id: i64, waiting: &mut Waiting) {

@@ -1,6 +1,8 @@
 //! A disk that takes no more: what could not be noted is not dialled, and what was noted stays.
 
-use trunkline_core_types::{AttemptJournal, Claim, Class, JournalErrorKind};
+use std::sync::Arc;
+
+use trunkline_core_types::{AttemptJournal, Claim, Class, Intent, JournalError, JournalErrorKind};
 use trunkline_journal::{SqliteJournal, SqliteSettings};
 
 use crate::support::{Folder, intent, place, settings};
@@ -17,11 +19,7 @@ async fn a_full_file_refuses_claims_and_forgets_nothing() {
     let mut placed = 0;
     let refused = loop {
         let call = intent(&format!("{placed}-{}", "x".repeat(200)));
-        match journal.claim(&call).await {
-            Ok(claim) => assert_eq!(claim, Claim::Go { number: 1 }),
-            Err(error) => break (call, error),
-        }
-        if let Err(error) = journal.begin(&call, 1).await {
+        if let Err(error) = begun(&journal, &call).await {
             break (call, error);
         }
         journal.end(&call.key, 1, Class::Accepted, Some("reply".into())).unwrap();
@@ -33,13 +31,12 @@ async fn a_full_file_refuses_claims_and_forgets_nothing() {
 
     // What is not noted does not go, and its key is not kept taken. Some may still find a corner.
     let (mut went, mut refusals) = (0, 0);
-    let before = journal.status().await.unwrap().claimed;
+    let before = journal.status().await.unwrap().open;
     for i in 0..20 {
         let call = intent(&format!("more-{i}-{}", "y".repeat(200)));
         for _ in 0..2 {
-            match journal.claim(&call).await {
-                Ok(claim) => {
-                    assert_eq!(claim, Claim::Go { number: 1 });
+            match begun(&journal, &call).await {
+                Ok(()) => {
                     went += 1;
                     break;
                 }
@@ -51,7 +48,7 @@ async fn a_full_file_refuses_claims_and_forgets_nothing() {
         }
     }
     assert!(refusals > 10, "{refusals} refusals");
-    assert_eq!(journal.status().await.unwrap().claimed, before + went);
+    assert_eq!(journal.status().await.unwrap().open, before + went);
     // An end needs little; whatever becomes of it on the disk, it is known here.
     journal.end(&flying.key, 1, Class::Accepted, Some("r".repeat(60_000).into())).unwrap();
     let answer = Claim::Settled(Class::Accepted, Some("r".repeat(60_000).into()));
@@ -72,6 +69,17 @@ async fn a_full_file_refuses_claims_and_forgets_nothing() {
     drop(journal);
     let journal = folder.open();
     place(&journal, "roomy", Class::Accepted).await;
+}
+
+/// Claims and begins, and gives back what could not be noted, as the client does.
+async fn begun(journal: &SqliteJournal, call: &Arc<Intent>) -> Result<(), JournalError> {
+    assert_eq!(journal.claim(call).await?, Claim::Go { number: 1 });
+    let begun = journal.begin(call, 1).await;
+    if begun.is_err() {
+        journal.end(&call.key, 1, Class::Unsent, None).unwrap();
+        journal.settle(&call.key, Class::Unsent, None).unwrap();
+    }
+    begun
 }
 
 #[tokio::test]
