@@ -34,6 +34,15 @@ rings nobody twice. Ctrl-C takes no more rows and waits for the answers under wa
 Exit codes, the highest of what happened: 0 all placed, now or before; 2 bad input or settings; 3 some rows rejected;
 4 some outcomes unknown; 5 some could not be sent; 130 ended by Ctrl-C.";
 
+const RECONCILE: &str = "\
+Example: trunkline reconcile calls.csv.journal --wait 120
+
+A call is asked about once nothing of it can leave any more and the provider's own delays are over: with the Claude-style API a bit over a
+minute after its time. It needs the settings of the batch that placed the calls: account, address, keys. Found, a call is placed from now
+on. Not found, it stays open, unless --free-proven-absent lets the next batch dial it. Whatever proves nothing leaves it unknown.
+
+Exit codes: 0 nothing is open any more, 2 bad input or settings, 4 something stays open, 5 something could not be asked or noted.";
+
 /// Places voice calls through HTTP telephony APIs: never rings a person twice by mistake, never dials faster than it may,
 /// never lets a key leak.
 #[derive(Debug, Parser)]
@@ -59,6 +68,9 @@ Exit codes: 0 placed, 2 bad input or settings, 3 rejected, 4 outcome unknown, 5 
     /// Place the calls of a CSV or JSONL file, and go on where an earlier run stopped
     #[command(after_help = BATCH)]
     Batch(BatchArgs),
+    /// Ask the provider what became of a journal's calls whose outcome is unknown; rings nobody
+    #[command(after_help = RECONCILE)]
+    Reconcile(ReconcileArgs),
     /// Count what a journal holds, also while a batch runs
     #[command(after_help = "Example: trunkline status calls.csv.journal --json")]
     Status(StatusArgs),
@@ -168,6 +180,10 @@ pub(crate) struct BatchArgs {
     /// Price of one call for the estimate, in the provider's currency [default: its list price]
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) price: Option<String>,
+    /// After the last row wait up to so many seconds, at most 86400, until the provider can say what became of unknown rows; those whose time
+    /// has come by then are asked about in any case [default: 0]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub(crate) wait: Option<u32>,
     /// Dial rows again whose outcome an earlier run left unknown. This can ring people twice: the call may have been placed and only the
     /// answer lost
     #[arg(long)]
@@ -186,6 +202,25 @@ pub(crate) enum LaneArg {
     Interactive,
     /// After all interactive calls.
     Bulk,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReconcileArgs {
+    /// The journal of a batch
+    #[arg(value_name = "JOURNAL")]
+    pub(crate) journal: PathBuf,
+    /// Wait up to so many seconds, at most 86400, for calls whose time has not come [default: 0]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub(crate) wait: Option<u32>,
+    /// Free the keys of calls that were proven not to be placed, so that the next batch dials them. The proof is the provider's word: one that
+    /// acts later than it documents rings those people twice
+    #[arg(long)]
+    pub(crate) free_proven_absent: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) settings: Flags,
 }
 
 #[derive(Debug, Args)]
@@ -250,6 +285,7 @@ impl Cli {
             Command::Demo(args) => args.json,
             Command::Call(args) => args.json,
             Command::Batch(args) => args.json,
+            Command::Reconcile(args) => args.json,
             Command::Status(args) => args.json,
             Command::Export(_) => false,
             Command::Simulate(args) => args.json,

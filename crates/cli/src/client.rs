@@ -40,6 +40,9 @@ pub(crate) fn account(settings: &Settings, provider: Arc<dyn Provider>) -> Resul
     if let Some(pace) = settings.pace {
         account = account.pace(pace);
     }
+    if let Some(delay) = settings.processing_delay {
+        account = account.processing_delay(delay);
+    }
     Ok(account.transport(transport(settings)?))
 }
 

@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod export;
 mod providers;
+mod reconcile;
 mod simulate;
 mod status;
 
@@ -18,6 +19,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Problem> {
         Command::Demo(args) => demo::run(args).await,
         Command::Call(args) => call::run(args).await,
         Command::Batch(args) => batch::run(args).await,
+        Command::Reconcile(args) => reconcile::run(args).await,
         Command::Status(args) => status::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Simulate(args) => simulate::run(args).await,

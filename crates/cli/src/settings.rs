@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) pace: Option<Rate>,
     /// Time for one operation with all waits and repeats. Default: 30 s.
     pub(crate) timeout: Option<Duration>,
+    /// How long the provider may act on a create. Default: the provider's own.
+    pub(crate) processing_delay: Option<Duration>,
     /// Certificates trusted beside the machine's own.
     pub(crate) ca_file: Option<PathBuf>,
     /// Where metrics are served. Default: nowhere.
@@ -67,6 +69,7 @@ impl Settings {
                 .parsed("from", |text| text.parse().map_err(|error: InputError| error.of("from").into()))?,
             pace: found.parsed("pace", pace)?,
             timeout: found.parsed("timeout", |text| seconds("timeout", text))?,
+            processing_delay: found.parsed("processing_delay", |text| seconds("processing_delay", text))?,
             ca_file: found.text("ca_file").map(PathBuf::from),
             metrics_listen: found.parsed("metrics_listen", listen)?,
             keys: KeyPlan::new(found, env)?,

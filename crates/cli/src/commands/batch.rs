@@ -4,15 +4,18 @@ mod files;
 mod progress;
 mod report;
 
+use std::collections::HashSet;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::{Either, select};
 use trunkline::batch::{BatchRun, BatchSettings, RowClass, RowResult};
-use trunkline::{BoxFuture, Client, Clock, Drained, Error, Lane, SystemClock};
+use trunkline::{BoxFuture, Client, Clock, Drained, Error, IdempotencyKey, Lane, Reconciler, SystemClock};
 
+use super::reconcile::Settled;
 use crate::args::{BatchArgs, LaneArg};
 use crate::client;
 use crate::exit::{Exit, Problem};
@@ -22,13 +25,12 @@ use crate::settings::Settings;
 use files::Files;
 use progress::Progress;
 use report::Report;
-use trunkline::Report as Reconciled;
 
 /// After Ctrl-C calls under way have this long to learn their outcome, unless a timeout is set.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// The most calls of earlier runs that are asked about first.
-const RECONCILED: usize = 10_000;
+/// The most unknown rows of this run whose later proof is counted.
+const UNKNOWN: usize = 10_000;
 
 pub(super) async fn run(args: BatchArgs) -> Result<Exit, Problem> {
     let settings = Settings::load(&args.settings, &|name| std::env::var_os(name))?;
@@ -44,7 +46,7 @@ pub(super) async fn run(args: BatchArgs) -> Result<Exit, Problem> {
     }
     let client = Client::builder(files.journal.clone()).account(account).build()?;
     let _metrics = client::serve_metrics(settings.metrics_listen)?;
-    let reconciled = reconcile(&client, args.redial_unknown).await;
+    let earlier = Settled::by(&reconciler(&client, args.redial_unknown), Duration::ZERO).await;
     let clock = SystemClock::new();
     let begun = clock.now();
     let mut placing = Placing {
@@ -52,23 +54,27 @@ pub(super) async fn run(args: BatchArgs) -> Result<Exit, Problem> {
         results: files.results,
         rejects: files.rejects,
         progress: Progress::new(files.bytes, begun),
-        reconciled,
+        earlier,
+        later: Settled::default(),
+        unknown: HashSet::new(),
         unsent: None,
         broken: None,
         interrupts: 0,
     };
     placing.until_the_end(&client, settings.timeout.unwrap_or(GRACE), &clock).await;
+    if placing.interrupts == 0 && placing.run.tally().count(RowClass::Ambiguous) > 0 {
+        placing.reconcile(&client, Duration::from_secs(args.wait.unwrap_or(0).into())).await;
+    }
     let seconds = clock.now().duration_since(begun).as_secs_f64();
     placing.finish(&args, seconds)
 }
 
-/// Asks the provider about what earlier runs left open; dials nobody. What is proven absent is dialled again only on demand.
-async fn reconcile(client: &Client, redial: bool) -> Reconciled {
-    let reconciler = match redial {
+/// Asks the provider about what is open; dials nobody. What is proven absent is dialled again only on demand.
+fn reconciler(client: &Client, redial: bool) -> Reconciler {
+    match redial {
         true => client.reconciler().free_proven_absent(),
         false => client.reconciler(),
-    };
-    reconciler.run_once(RECONCILED).await
+    }
 }
 
 fn batch_settings(args: &BatchArgs, settings: &Settings) -> BatchSettings {
@@ -87,7 +93,11 @@ struct Placing {
     results: Option<files::Results>,
     rejects: trunkline::batch::RejectsWriter,
     progress: Progress,
-    reconciled: Reconciled,
+    /// What became of the unknown calls of earlier runs, and of those that were open at the end of this one.
+    earlier: Settled,
+    later: Settled,
+    /// Rows of this run that are unknown.
+    unknown: HashSet<IdempotencyKey>,
     /// Why the first row that was not sent was not.
     unsent: Option<Box<str>>,
     /// Why it cannot go on.
@@ -127,7 +137,26 @@ impl Placing {
         self.progress.end();
     }
 
+    /// Asks about the rows that stayed unknown, as far as their time comes before `wait` is over. Ctrl-C ends the wait.
+    async fn reconcile(&mut self, client: &Client, wait: Duration) {
+        if !wait.is_zero() {
+            self.progress
+                .say("waiting until the provider can say what became of unknown rows; Ctrl-C ends the wait");
+        }
+        let reconciler = client.reconciler();
+        let settled = pin!(Settled::by(&reconciler, wait));
+        if let Either::Left((settled, _)) = select(settled, pin!(interrupted())).await {
+            self.later = settled;
+        }
+    }
+
     fn note(&mut self, result: Result<RowResult, Error>, clock: &SystemClock) {
+        if let Ok(row) = &result
+            && row.class == RowClass::Ambiguous
+            && let Some(key) = row.key.clone().filter(|_| self.unknown.len() < UNKNOWN)
+        {
+            self.unknown.insert(key);
+        }
         let noted = match &result {
             Ok(result) => self.write(result),
             Err(error) => Err(error.clone().into()),
@@ -161,12 +190,15 @@ impl Placing {
         let report = Report {
             tally: self.run.tally(),
             seconds,
-            reconciled: &self.reconciled,
+            earlier: &self.earlier,
+            later: &self.later,
+            unknown: &self.unknown,
             unsent: self.unsent.as_deref(),
             under_way,
             interrupted: self.interrupts > 0,
             gave_up: self.run.gave_up(),
             rejects: files::rejects_path(args),
+            journal: files::journal_path(args),
         };
         if let Some(problem) = self.broken {
             // The counts all the same: calls were placed.

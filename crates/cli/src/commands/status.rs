@@ -1,7 +1,9 @@
 //! `trunkline status`: what a journal holds, also beside the batch that writes it.
 
+use std::time::SystemTime;
+
 use serde::Serialize;
-use trunkline::{JournalStatus, SqliteJournal, Timestamp};
+use trunkline::{Clock, JournalStatus, SqliteJournal, SystemClock, Timestamp};
 
 use crate::args::StatusArgs;
 use crate::exit::{Exit, Problem};
@@ -18,11 +20,15 @@ struct Shown {
     free: u64,
     /// Until when the oldest open call may still leave; null if none is open.
     oldest_open_fence: Option<String>,
+    /// Whole seconds since then; 0 while that time has not come, null if none is open.
+    oldest_open_age_s: Option<u64>,
 }
 
-impl From<JournalStatus> for Shown {
-    fn from(status: JournalStatus) -> Self {
+impl Shown {
+    fn new(status: JournalStatus, now: SystemTime) -> Self {
+        let age = |fence| now.duration_since(fence).unwrap_or_default().as_secs();
         Self {
+            oldest_open_age_s: status.oldest_open_fence.map(age),
             placed: status.accepted,
             rejected: status.rejected,
             unknown: status.left,
@@ -39,7 +45,8 @@ impl From<JournalStatus> for Shown {
 pub(super) fn run(args: &StatusArgs) -> Result<Exit, Problem> {
     let view =
         SqliteJournal::read_only(&args.journal).map_err(|error| Problem::journal(&args.journal, &error))?;
-    let shown = Shown::from(view.status().map_err(|error| Problem::journal(&args.journal, &error))?);
+    let status = view.status().map_err(|error| Problem::journal(&args.journal, &error))?;
+    let shown = Shown::new(status, SystemClock::new().wall());
     if args.json {
         Out::stdout().json(&shown);
         return Ok(Exit::Done);
@@ -47,11 +54,14 @@ pub(super) fn run(args: &StatusArgs) -> Result<Exit, Problem> {
     let rows = [
         ("placed", shown.placed.to_string(), "never dialled again"),
         ("rejected", shown.rejected.to_string(), "the provider will not place them"),
-        ("unknown", shown.unknown.to_string(), "may have rung; not dialled again by itself"),
+        ("unknown", shown.unknown.to_string(), "may have rung; `trunkline reconcile` asks the provider"),
         ("under way", shown.under_way.to_string(), "or left so by a crash"),
         ("free", shown.free.to_string(), "not placed; the next run dials them"),
     ];
     let rows = rows.map(|(name, count, means)| vec![name.to_owned(), count, means.to_owned()]);
     Out::stdout().text(&table(&["keys", "", ""], rows));
+    if let Some(age) = shown.oldest_open_age_s.filter(|age| *age > 0) {
+        Out::stdout().text(&format!("the oldest call that is open was to be over {age} s ago"));
+    }
     Ok(Exit::Done)
 }

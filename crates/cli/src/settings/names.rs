@@ -41,6 +41,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "SECONDS",
         "Time for the whole operation, waits and repeats included [default: 30]",
     ),
+    Setting::new(
+        "processing_delay",
+        "SECONDS",
+        "After this time the provider no longer acts on a call that it has not acted on; a reconcile waits for it [default: the provider's]",
+    ),
     Setting::new("ca_file", "FILE", "PEM certificates trusted beside the machine's own [default: none]"),
     Setting::new(
         "metrics_listen",

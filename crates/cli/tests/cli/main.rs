@@ -6,6 +6,7 @@ mod batch;
 mod journals;
 #[cfg(unix)]
 mod kills;
+mod reconcile;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -4,18 +4,15 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use trunkline::batch::{Batch, Columns, RejectsWriter, ResultsWriter};
 use trunkline::{Journal, SqliteSettings, SystemClock};
 
 use crate::args::BatchArgs;
+use crate::commands::reconcile::RETENTION;
 use crate::exit::Problem;
 
 pub(super) type Results = ResultsWriter<File>;
-
-/// How long a settled key is kept: as good as for ever, so that a file can be run again at any time.
-const RETENTION: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Everything that a batch needs beside its account.
 pub(super) struct Files {

@@ -1,13 +1,14 @@
 //! What a batch did, or would do, as a table or as one JSON object.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use trunkline::batch::{RowClass, Tally};
-use trunkline::{Money, Profile, Report as Reconciled};
+use trunkline::{Finding, IdempotencyKey, Money, Profile};
 
-use super::{exit_of, files};
+use super::{Settled, exit_of, files};
 use crate::args::BatchArgs;
 use crate::exit::{Exit, Problem};
 use crate::out::Out;
@@ -18,7 +19,11 @@ use crate::settings::Settings;
 pub(super) struct Report<'a> {
     pub(super) tally: &'a Tally,
     pub(super) seconds: f64,
-    pub(super) reconciled: &'a Reconciled,
+    /// What a reconcile found before the first row, and after the last one.
+    pub(super) earlier: &'a Settled,
+    pub(super) later: &'a Settled,
+    /// The rows of this run whose outcome was unknown when they ended.
+    pub(super) unknown: &'a HashSet<IdempotencyKey>,
     /// Why the first row that was not sent was not.
     pub(super) unsent: Option<&'a str>,
     /// Calls that were given up; the journal keeps them open if bytes had left.
@@ -26,24 +31,46 @@ pub(super) struct Report<'a> {
     pub(super) interrupted: bool,
     pub(super) gave_up: bool,
     pub(super) rejects: PathBuf,
+    pub(super) journal: PathBuf,
 }
 
 impl Report<'_> {
     pub(super) fn exit(&self) -> Exit {
         match self.interrupted {
             true => Exit::Interrupted,
-            false => exit_of(|class| self.tally.count(class)),
+            false => exit_of(|class| self.count(class)),
         }
+    }
+
+    /// Rows of this class, those that the last reconcile found as placed among them.
+    fn count(&self, class: RowClass) -> u64 {
+        let found = |(key, finding): &(&IdempotencyKey, &Finding)| {
+            **finding == Finding::Placed && self.unknown.contains(*key)
+        };
+        let found = self.later.findings.iter().filter(found).count() as u64;
+        match class {
+            RowClass::Placed => self.tally.count(class) + found,
+            RowClass::Ambiguous => self.tally.count(class).saturating_sub(found),
+            _ => self.tally.count(class),
+        }
+    }
+
+    /// Calls of which this was found; the last word counts.
+    fn reconciled(&self, finding: Finding) -> usize {
+        let later = &self.later.findings;
+        let earlier = self.earlier.findings.iter();
+        earlier.filter(|(key, found)| **found == finding && !later.contains_key(*key)).count()
+            + self.later.count(finding)
     }
 
     pub(super) fn to_json(&self) -> Value {
         let mut fields = Map::new();
         fields.insert("rows".into(), self.tally.total().into());
         for class in RowClass::ALL {
-            fields.insert(class.as_str().into(), self.tally.count(class).into());
+            fields.insert(class.as_str().into(), self.count(class).into());
         }
-        fields.insert("reconciled".into(), self.reconciled.placed.into());
-        fields.insert("proven_absent".into(), self.reconciled.proven_absent.into());
+        fields.insert("reconciled".into(), self.reconciled(Finding::Placed).into());
+        fields.insert("proven_absent".into(), self.reconciled(Finding::ProvenAbsent).into());
         fields.insert("under_way".into(), self.under_way.into());
         fields.insert("interrupted".into(), self.interrupted.into());
         fields.insert("gave_up".into(), self.gave_up.into());
@@ -52,9 +79,9 @@ impl Report<'_> {
     }
 
     pub(super) fn to_text(&self) -> String {
-        let rows = RowClass::ALL.into_iter().filter(|class| self.tally.count(*class) > 0);
+        let rows = RowClass::ALL.into_iter().filter(|class| self.count(*class) > 0);
         let rows = rows.map(|class| {
-            vec![class.as_str().to_owned(), self.tally.count(class).to_string(), meaning(class).to_owned()]
+            vec![class.as_str().to_owned(), self.count(class).to_string(), meaning(class).to_owned()]
         });
         let mut text = table(&["rows", "", ""], rows);
         text.push_str(&reasons(self.tally.reasons()));
@@ -73,9 +100,9 @@ impl Report<'_> {
                     .to_owned(),
             );
         }
-        let (placed, absent) = (self.reconciled.placed, self.reconciled.proven_absent);
+        let (placed, absent) = (self.reconciled(Finding::Placed), self.reconciled(Finding::ProvenAbsent));
         if placed + absent > 0 {
-            advice.push(format!("of earlier unknown calls {placed} turned out placed, {absent} not placed"));
+            advice.push(format!("of unknown calls {placed} turned out placed, {absent} not placed"));
         }
         if self.under_way > 0 {
             let open = self.under_way;
@@ -83,12 +110,15 @@ impl Report<'_> {
                 "{open} calls were under way: their outcome is unknown unless nothing had left"
             ));
         }
-        if self.tally.count(RowClass::Ambiguous) > 0 {
-            advice.push(
-                "ambiguous: these phones may have rung and are not dialled again; run the same command a few minutes later, it \
-                 asks the provider first. --redial-unknown dials them again and can ring people twice"
-                    .to_owned(),
-            );
+        let unknown = self.count(RowClass::Ambiguous);
+        if unknown > 0 {
+            let next =
+                self.later.next_in.map(|next| format!(", in {} s at the earliest", next.as_secs() + 1));
+            let (journal, next) = (self.journal.display(), next.unwrap_or_default());
+            advice.push(format!(
+                "ambiguous: {unknown} phones may have rung and are not dialled again. `trunkline reconcile {journal}` asks the provider{next}; \
+                 the same command again asks too before it dials. --redial-unknown dials them again and can ring people twice"
+            ));
         }
         if self.tally.count(RowClass::Input) > 0 {
             advice.push(format!("input: line, field and reason are in {}", self.rejects.display()));
