@@ -1,5 +1,6 @@
 //! The test run: real servers, every test and doc test, and one line that counts them.
 
+mod models;
 mod selection;
 mod tally;
 
@@ -38,6 +39,13 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
         if tally.is_empty() {
             break;
         }
+    }
+    if let Some(mut models) = models::command(&selection.modelled()) {
+        let mut checked = Tally::default();
+        if !counted(&mut models, &mut io::stdout(), &mut checked)? || checked.is_empty() {
+            failed.push(format!("`{}`", run::shown(&models)));
+        }
+        tally.merge(checked);
     }
     println!("{tally}");
     tally.check()?;

@@ -10,6 +10,9 @@ const KINDS: [&str; 3] = ["--bins", "--tests", "--examples"];
 /// Members whose tests may start the `trunkline` binary.
 const USE_BINARY: [&str; 2] = ["trunkline-cli", "trunkline-tests"];
 
+/// Members whose locks loom stands in for in a build of their own.
+const MODELLED: [&str; 2] = ["trunkline-auth-secrets", "trunkline-ratelimit"];
+
 /// The whole workspace, or one member.
 #[derive(Debug)]
 pub(super) struct Selection<'a> {
@@ -42,6 +45,12 @@ impl<'a> Selection<'a> {
     /// Whether its tests may start the `trunkline` binary.
     pub(super) fn uses_binary(&self) -> bool {
         self.one.is_none_or(|package| USE_BINARY.contains(&package.name.as_str()))
+    }
+
+    /// Those of its members that have models.
+    pub(super) fn modelled(&self) -> Vec<&'static str> {
+        let selected = |name: &&str| self.one.is_none_or(|package| package.name == *name);
+        MODELLED.into_iter().filter(selected).collect()
     }
 
     /// Arguments of each `cargo test`: tests, then doc tests if there is a library.
@@ -119,5 +128,14 @@ mod tests {
         let uses = |only| Selection::of(&metadata, only).unwrap().uses_binary();
         assert!(uses(None) && uses(Some("cli")) && uses(Some("tests")));
         assert!(!uses(Some("core-types")));
+    }
+
+    #[test]
+    fn models_run_for_those_who_have_them() {
+        let metadata = metadata();
+        let modelled = |only| Selection::of(&metadata, only).unwrap().modelled();
+        assert_eq!(modelled(None), MODELLED);
+        assert_eq!(modelled(Some("ratelimit")), ["trunkline-ratelimit"]);
+        assert!(modelled(Some("facade")).is_empty());
     }
 }

@@ -29,6 +29,13 @@ impl Tally {
         }
     }
 
+    /// Adds another count.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+
     /// Whether no test ran.
     pub(super) fn is_empty(&self) -> bool {
         self.passed + self.failed == 0
