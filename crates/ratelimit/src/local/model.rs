@@ -56,6 +56,21 @@ fn a_permit_that_ends_lets_the_next_one_go() {
 }
 
 #[test]
+fn a_waiter_is_called_where_it_was_last_polled() {
+    explore(|| {
+        let (clock, pacer) = pacer(3, 1);
+        let held = permit(&clock, &pacer);
+        let mut waiting = pacer.acquire(Ask::one(clock.after(FAR)));
+        assert!(glance(&mut waiting).is_pending());
+        let ending = thread::spawn(move || held.spend());
+        // Its first waker wakes nobody.
+        block_on(waiting).unwrap().spend();
+        ending.join().unwrap();
+        assert_nothing_is_out(&pacer, 2..=2);
+    });
+}
+
+#[test]
 fn one_who_gives_up_while_called_passes_the_call_on() {
     explore(|| {
         let (clock, pacer) = pacer(3, 1);
