@@ -38,6 +38,14 @@ impl Job {
         Self { key, shared, detail, call: order.call, lane, deadline, evidence, retry }
     }
 
+    /// When its time is over: in bulk counted from its first permit, once it has one.
+    pub(crate) fn ends_by(&self) -> Instant {
+        match (self.deadline, self.evidence.permitted()) {
+            (Deadline::AfterPermit { then, .. }, Some(first)) => first + then,
+            (deadline, _) => deadline.ends_by(),
+        }
+    }
+
     /// Until when to wait for anything before the first permit.
     pub(crate) fn wait_until(&self) -> Instant {
         match self.deadline {

@@ -89,7 +89,7 @@ impl Inner {
     /// What a callback proved of a call meanwhile, whose reply was lost. Nothing is waited for past the call's own time.
     async fn proof(&self, intent: &Arc<Intent>, job: &Job) -> Option<(Class, Option<Bytes>)> {
         let (clock, journal) = (&self.shared.clock, &self.shared.journal);
-        let (now, ends_by) = (clock.now(), job.deadline.ends_by());
+        let (now, ends_by) = (clock.now(), job.ends_by());
         // A journal that knows at once is heard at the deadline too.
         let claim = match ends_by > now {
             true => clock.bounded(ends_by.min(now + LOOK), journal.claim(intent)).await,
