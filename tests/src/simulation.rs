@@ -24,6 +24,7 @@ mod plan;
 mod process;
 mod rotation;
 mod scenario;
+mod shrink;
 mod story;
 mod unkeyed;
 mod verdict;
@@ -33,6 +34,7 @@ mod world;
 
 pub use findings::{Found, Invariant};
 pub use scenario::{Flaw, Report, Scenario};
+pub use shrink::Shrunk;
 pub use story::{Event, Story};
 pub use verdict::Verdict;
 

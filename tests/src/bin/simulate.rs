@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use trunkline_tests::simulation::{Verdict, day, run};
+use trunkline_tests::simulation::{Flaw, Scenario, Verdict, day};
 
 /// Deterministic fault simulation of the whole client.
 #[derive(Parser)]
@@ -22,6 +22,21 @@ struct Args {
     /// Instead of many seeds: `day`, 24 hours with a daily curve, two outages and a key rotation.
     #[arg(long, value_enum)]
     profile: Option<Profile>,
+    /// Only these calls of the seed, by their keys, separated by commas.
+    #[arg(long)]
+    only: Option<String>,
+    /// Only these faults, by their names, separated by commas; `none` for none.
+    #[arg(long)]
+    faults: Option<String>,
+    /// Prints what happens, line by line; of one seed.
+    #[arg(long)]
+    story: bool,
+    /// How many runs may be used to find the smallest part of the first failing seed that still fails; 0 for none.
+    #[arg(long, default_value_t = 300)]
+    shrink: usize,
+    /// A provider that breaks its contract, to see how that is shown: `refuses-yet-rings`.
+    #[arg(long, value_parser = flaw)]
+    flaw: Option<Flaw>,
     /// One JSON object instead of lines.
     #[arg(long)]
     json: bool,
@@ -32,6 +47,23 @@ enum Profile {
     Day,
 }
 
+fn flaw(name: &str) -> Result<Flaw, String> {
+    match name {
+        "refuses-yet-rings" => Ok(Flaw::RefusesYetRings),
+        _ => Err("must be refuses-yet-rings".into()),
+    }
+}
+
+fn scenario(args: &Args, seed: u64, calls: usize) -> Scenario {
+    Scenario {
+        keys: args.only.as_deref().map(Scenario::names),
+        faults: args.faults.as_deref().map(Scenario::names),
+        flaw: args.flaw,
+        told: args.story,
+        ..Scenario::new(seed, calls)
+    }
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let calls = args.calls.unwrap_or(1000);
@@ -40,23 +72,26 @@ fn main() -> ExitCode {
     }
     let mut all = Verdict::default();
     for seed in args.first_seed..args.first_seed.saturating_add(args.seeds) {
-        let verdict = run(seed, calls);
-        if let Some(problem) = &verdict.problem {
-            eprintln!("{problem}");
-            eprintln!("replay: cargo xtask simulate --first-seed {seed} --seeds 1 --calls {}", calls);
+        let scenario = scenario(&args, seed, calls);
+        let report = scenario.run();
+        if args.story {
+            eprint!("{}", report.story);
         }
-        all.add(verdict);
+        if let Some(first) = report.found.first() {
+            eprintln!("seed {seed}: {first}");
+            eprintln!("drawn: {}", report.plan);
+            eprintln!("replay: {}", scenario.command());
+            let shrunk = if all.holds() { scenario.shrink(args.shrink) } else { None };
+            shrunk.inspect(|shrunk| eprint!("{shrunk}"));
+        }
+        all.add(report.verdict);
     }
     let holds = all.holds();
     if args.json {
         println!("{}", serde_json::to_string(&all).unwrap_or_default());
     } else {
-        println!("calls             {}", all.calls);
-        println!("duplicates        {}", all.duplicates);
-        println!("misclassified     {}", all.misclassified);
-        println!("pace_violations   {}", all.pace_violations);
-        println!("leaked_permits    {}", all.leaked_permits);
-        println!("late              {}", all.late);
+        println!("{:<17} {}", "calls", all.calls);
+        all.counts().for_each(|(name, count)| println!("{name:<17} {count}"));
         println!("trace             {:016x}", all.trace);
     }
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }

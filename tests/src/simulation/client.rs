@@ -58,8 +58,32 @@ struct Facts(Arc<World>);
 
 impl Observer for Facts {
     fn saw(&self, fact: Fact) {
-        self.0.tell("fact", None, || format!("{fact:?}"));
+        if let Some((who, what)) = words(&fact) {
+            self.0.tell(who, None, || what);
+        }
     }
+}
+
+/// A fact that the other lines do not tell.
+fn words(fact: &Fact) -> Option<(&'static str, String)> {
+    Some(match fact {
+        Fact::Permitted { lane, waited } => {
+            ("limiter", format!("a {} permit after {} ms", lane.as_str(), waited.as_millis()))
+        }
+        Fact::Denied { lane, kind } => ("limiter", format!("no {} permit: {kind:?}", lane.as_str())),
+        Fact::LatePermit { by } => ("limiter", format!("a permit was {} ms too late", by.as_millis())),
+        Fact::Throttled { pause } => ("limiter", format!("pauses for {} ms", pause.as_millis())),
+        Fact::Retried { class, after, .. } => {
+            ("retry", format!("again in {} ms after {class}", after.as_millis()))
+        }
+        Fact::RetryRefused { class, .. } => {
+            ("retry", format!("the budget does not pay for another try after {class}"))
+        }
+        Fact::Breaker { state } => ("breaker", state.as_str().to_owned()),
+        Fact::StaleConnection => ("pool", "a pooled connection was dead".to_owned()),
+        Fact::JournalFailed { step } => ("journal", format!("{step} failed")),
+        _ => return None,
+    })
 }
 
 #[derive(Debug)]

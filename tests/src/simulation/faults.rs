@@ -96,7 +96,7 @@ impl Faults {
 
     /// Whether a fault that was drawn is switched on; it has happened then.
     pub(super) fn happens(&self, name: impl FnOnce() -> String) -> bool {
-        if self.over.load(Ordering::Relaxed) {
+        if self.are_over() {
             return false;
         }
         let name = name();
@@ -110,6 +110,10 @@ impl Faults {
     /// None happens from now on.
     pub(super) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn are_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 
     pub(super) fn happened(&self) -> BTreeSet<String> {

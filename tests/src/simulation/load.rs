@@ -93,7 +93,12 @@ struct Load<'a> {
 impl Load<'_> {
     async fn run(&self, keys: &[String]) {
         let (singles, bulk): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.starts_with(PREFIX));
-        let orders: Vec<_> = bulk.iter().map(|key| order(key)).collect();
+        let (world, pid) = (self.world.clone(), self.process.pid);
+        let bulk: Vec<_> = bulk.into_iter().cloned().collect();
+        let orders = bulk.into_iter().map(move |key| {
+            world.tell("caller", Some(&key), || format!("{pid} takes the call from its list"));
+            order(&key)
+        });
         let bulk = async {
             let mut results = self.client.place_all(stream::iter(orders));
             while let Some((key, result)) = results.next().await {
@@ -108,7 +113,7 @@ impl Load<'_> {
     /// Dies at the times that are drawn.
     async fn dies_at_some_time(&self) {
         let index = self.process.pid.process;
-        for number in 0..self.world.plan.crashes {
+        for number in 0..self.world.plan.crashes.div_ceil(2) {
             let entropy = self.world.faults.draw("dies", "", (index as u64) << 32 | u64::from(number));
             let at = self.world.plan.spread().mul_f64(1.2 * entropy.fraction());
             if at <= self.world.now() {

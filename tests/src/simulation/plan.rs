@@ -23,7 +23,7 @@ pub(super) struct Plan {
     pub(super) faults: u64,
     /// Chance that a step of journal or signer is slow, in per mille.
     pub(super) slow: u64,
-    /// Crashes to expect at steps of calls, and as many at any time.
+    /// Crashes to expect at steps of calls, and half as many of each process at any time.
     pub(super) crashes: u32,
     /// The longest time until a note that nobody waits for is durable, in ms.
     pub(super) flush: u64,
@@ -45,7 +45,7 @@ impl Plan {
             max_tries: one_of(&[1, 3, 5]),
             faults: one_of(&[0, 50, 300, 700]).into(),
             slow: one_of(&[0, 20, 200]).into(),
-            crashes: one_of(&[0, 0, 2, 6]),
+            crashes: one_of(&[0, 1, 4, 12]),
             flush: one_of(&[0, 5, 500]).into(),
         }
     }

@@ -19,6 +19,9 @@ use super::{afterwards, load};
 /// Longer than any call may wait.
 const HORIZON: Duration = Duration::from_secs(7 * 86_400);
 
+/// No name at all, on a command line.
+const NONE: &str = "none";
+
 /// A provider that breaks its own contract, for the tests of the simulation itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,6 +68,29 @@ impl Scenario {
     /// All calls and all faults of a seed.
     pub fn new(seed: u64, calls: usize) -> Self {
         Self { seed, calls, keys: None, faults: None, flaw: None, told: false }
+    }
+
+    /// The command that runs exactly this.
+    pub fn command(&self) -> String {
+        let mut command =
+            format!("cargo xtask simulate --first-seed {} --seeds 1 --calls {}", self.seed, self.calls);
+        let mut add = |flag: &str, names: &Option<BTreeSet<String>>| {
+            let Some(names) = names else { return };
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            command +=
+                &format!(" {flag} {}", if names.is_empty() { NONE.to_owned() } else { names.join(",") });
+        };
+        add("--only", &self.keys);
+        add("--faults", &self.faults);
+        if self.flaw.is_some() {
+            command += " --flaw refuses-yet-rings";
+        }
+        command
+    }
+
+    /// Names as a command line lists them.
+    pub fn names(listed: &str) -> BTreeSet<String> {
+        listed.split(',').filter(|name| !name.is_empty() && *name != NONE).map(str::to_owned).collect()
     }
 
     /// Runs it.

@@ -16,16 +16,26 @@ pub struct Event {
     pub what: String,
 }
 
+/// Who writes the bytes of a request.
+pub(super) const WIRE: &str = "wire";
+
 /// Everything that happened in a run, one line each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Story(pub Vec<Event>);
 
 impl Story {
-    /// Only what is about these calls, or about none.
-    #[must_use]
-    pub fn about(mut self, keys: &[String]) -> Self {
-        self.0.retain(|event| event.key.as_ref().is_none_or(|key| keys.contains(key)));
-        self
+    /// Adds a line; of writes that follow each other at once only the last one stays.
+    pub(super) fn add(&mut self, event: Event) {
+        let same = |last: &Event| last.at == event.at && last.key == event.key && last.who == event.who;
+        match self.0.last_mut().filter(|last| event.who == WIRE && same(last)) {
+            Some(last) => *last = event,
+            None => self.0.push(event),
+        }
+    }
+
+    /// Only up to a moment.
+    pub(super) fn until(&mut self, end: Duration) {
+        self.0.retain(|event| event.at <= end);
     }
 }
 

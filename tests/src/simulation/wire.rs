@@ -10,6 +10,7 @@ use trunkline_core_types::{AttemptError, FailureKind, Origin};
 
 use super::fate::{Fate, ReadEnd, WriteEnd};
 use super::process::Process;
+use super::story::WIRE;
 use super::world::World;
 
 #[derive(Debug)]
@@ -120,7 +121,7 @@ impl SimWire {
         }
         incoming.bytes.extend_from_slice(bytes);
         let (taken, count) = (bytes.len(), incoming.bytes.len());
-        world.tell("wire", Some(&incoming.key), || format!("{taken} bytes leave, {count} in all"));
+        world.tell(WIRE, Some(&incoming.key), || format!("{count} bytes left, {taken} at once"));
         let Some(body) = incoming.whole() else { return };
         let acts = incoming.fate.acts;
         let reply = match incoming.is_create {
@@ -162,7 +163,7 @@ impl Wire for SimWire {
                 buffer[..count].copy_from_slice(&bytes[..count]);
                 bytes.drain(..count);
                 let key = self.incoming.as_ref().map(|incoming| incoming.key.as_str());
-                self.world.tell("wire", key, || format!("{count} bytes of the reply are read"));
+                self.world.tell("reply", key, || format!("{count} bytes are read"));
                 if bytes.is_empty() {
                     self.was_read();
                 }

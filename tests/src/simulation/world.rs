@@ -92,7 +92,7 @@ impl World {
     pub(super) fn tell(&self, who: &'static str, key: Option<&str>, what: impl FnOnce() -> String) {
         let at = self.now();
         if let Some(story) = &mut self.state().story {
-            story.0.push(Event { at, who, key: key.map(str::to_owned), what: what() });
+            story.add(Event { at, who, key: key.map(str::to_owned), what: what() });
         }
     }
 
@@ -191,7 +191,8 @@ impl World {
         self.check(key, wrong);
         let (reply, rung) = {
             let mut state = self.state();
-            if self.flaw == Some(Flaw::RefusesYetRings) && matches!(acts, Acts::No(_)) {
+            let flawed = self.flaw == Some(Flaw::RefusesYetRings) && !self.faults.are_over();
+            if flawed && matches!(acts, Acts::No(_)) {
                 state.book.ring(key);
             }
             (state.book.create(key, acts), state.book.times_rung(key))
