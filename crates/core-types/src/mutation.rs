@@ -8,7 +8,7 @@ pub const VARIABLE: &str = "TRUNKLINE_MUTATION";
 static CHOSEN: OnceLock<String> = OnceLock::new();
 
 macro_rules! mutations {
-    ($($variant:ident $name:literal $what:literal)*) => {
+    ($($variant:ident $name:literal $what:literal $(=> $test:literal)?)*) => {
         /// One fault.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Mutation {
@@ -27,6 +27,11 @@ macro_rules! mutations {
             /// What is wrong with the code while it is on.
             pub fn what(self) -> &'static str {
                 match self { $(Self::$variant => $what,)* }
+            }
+
+            /// The test that finds it, where it takes real threads, a kernel, or a peer that the simulation does not play.
+            pub fn test(self) -> Option<&'static str> {
+                match self { $(Self::$variant => None $(.or(Some($test)))?,)* }
             }
         }
     };
@@ -60,6 +65,12 @@ mutations! {
     DedupeOff "dedupe-off" "a callback is taken as often as it comes"
     EventOrder "event-order" "the event that arrives last tells where a call stands"
     ForgedTaken "forged-taken" "a callback's signature is not checked"
+    Lingers "lingers" "a socket is closed without linger 0"
+        => "trunkline-transport loopback::linger_zero_takes_back_what_the_kernel_had_accepted"
+    CountedEarly "counted-early" "the bytes are counted before the socket is closed"
+        => "trunkline-transport reopen::what_a_wire_admits_after_its_abort_is_ambiguous"
+    StuckPooled "stuck-pooled" "a connection goes back to the pool with an unfinished write"
+        => "trunkline-transport rows::an_early_413_with_writes_blocked_is_rejected"
 }
 
 impl Mutation {

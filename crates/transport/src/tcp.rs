@@ -125,6 +125,10 @@ impl Wire for TcpWire {
     }
 
     fn abort(&mut self) {
+        #[cfg(trunkline_mutation)]
+        if trunkline_core_types::Mutation::Lingers.is_on() {
+            return;
+        }
         // Without it the kernel still delivers what it has accepted, up to minutes after the verdict.
         if let Err(error) = self.0.set_zero_linger() {
             tracing::warn!(%error, "a socket could not be set to abort");

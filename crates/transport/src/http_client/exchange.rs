@@ -249,7 +249,10 @@ impl<'a> Held<'a> {
         if complete {
             self.evidence.reached(Progress::Complete);
         }
-        let kept = self.live.take().and_then(|live| match complete && !live.written.is_stuck() {
+        let is_stuck = |live: &Live| live.written.is_stuck();
+        #[cfg(trunkline_mutation)]
+        let is_stuck = |live: &Live| is_stuck(live) && !trunkline_core_types::Mutation::StuckPooled.is_on();
+        let kept = self.live.take().and_then(|live| match complete && !is_stuck(&live) {
             true => Some(live),
             false => {
                 live.abort();

@@ -47,13 +47,15 @@ impl Live {
         written.get()
     }
 
-    /// Lets what is written leave under one fault.
+    /// Counts early or lives on, where that is the mutation.
     #[cfg(trunkline_mutation)]
     pub(super) fn given_up(mut self) -> u64 {
-        if !trunkline_core_types::Mutation::WritesGoOn.is_on() {
-            return self.abort();
-        }
+        use trunkline_core_types::Mutation;
         let bytes = self.written.get();
+        if !Mutation::WritesGoOn.is_on() {
+            let late = self.abort();
+            return if Mutation::CountedEarly.is_on() { bytes } else { late };
+        }
         tokio::spawn(std::future::poll_fn(move |cx| match self.poll_ended(cx) {
             true => std::task::Poll::Ready(()),
             false => std::task::Poll::Pending,

@@ -12,11 +12,13 @@ pub(crate) struct Mutant {
     /// Empty for the code as it is.
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
+    /// The test that finds it, where the simulation cannot.
+    pub(crate) test: Option<&'static str>,
 }
 
 /// The code as it is, and with each mutation.
 pub(crate) fn all() -> Vec<Mutant> {
-    let mut all = vec![Mutant { name: "", what: "the code as it is" }];
+    let mut all = vec![Mutant { name: "", what: "the code as it is", test: None }];
     all.extend(built_in());
     all
 }
@@ -24,7 +26,7 @@ pub(crate) fn all() -> Vec<Mutant> {
 #[cfg(trunkline_mutation)]
 fn built_in() -> impl Iterator<Item = Mutant> {
     use trunkline_core_types::Mutation;
-    Mutation::ALL.iter().map(|mutation| Mutant { name: mutation.name(), what: mutation.what() })
+    Mutation::ALL.iter().map(|it| Mutant { name: it.name(), what: it.what(), test: it.test() })
 }
 
 #[cfg(not(trunkline_mutation))]
