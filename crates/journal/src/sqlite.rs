@@ -38,7 +38,7 @@ pub use view::{JournalStatus, JournalView};
 ///   While commits fail a claim waits for one that succeeds. At most 1,024 of both wait at once; beyond that they wait for a place before
 ///   they are queued. A future that is dropped leaves nothing behind: its key frees, its attempt counts as not sent.
 /// * [`end`](AttemptJournal::end) and [`settle`](AttemptJournal::settle) return at once and are durable with the next commit, also
-///   that of another call. If it fails they are tried again each second, at the latest at the close; until then the file holds the
+///   that of another call, at the latest 2 ms later. If it fails they are tried again each second, at the latest at the close; until then the file holds the
 ///   call as open. There are never more of them than attempts were begun, plus 65,536 proofs.
 /// * Only this process's claims are in memory, not the whole file. `end` knows the attempts of this process only. A `settle` about a
 ///   key that is only in the file is judged when it is written: what does not fit is counted in

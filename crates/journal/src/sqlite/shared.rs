@@ -22,6 +22,8 @@ const PROOFS: usize = 65_536;
 const REST: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(1);
 const BREATH: Duration = Duration::from_millis(20);
+/// How long an end waits for the next begin to be written with it: the calls that a crash leaves open are those of so much time more.
+const ENDS: Duration = Duration::from_millis(2);
 /// How long a claim may wait for its first begin to be written with it.
 const LINGER: Duration = Duration::from_millis(50);
 
@@ -72,6 +74,8 @@ pub(super) struct State {
     /// Proofs that did not fit the file.
     pub(super) refused: u64,
     closing: bool,
+    /// The writer waits for a begin to take what ended along.
+    lingers: bool,
     tried_last: bool,
 }
 
@@ -117,8 +121,7 @@ impl Shared {
             return Err(closed("end"));
         }
         state.table.end(key, number, class, reply)?;
-        drop(state);
-        self.wake.notify_one();
+        self.tell(state);
         Ok(())
     }
 
@@ -145,8 +148,7 @@ impl Shared {
             shared.proofs += 1;
             shared.steps.push(Step::Settle(key.clone(), class, reply));
         }
-        drop(shared);
-        self.wake.notify_one();
+        self.tell(shared);
         Ok(())
     }
 
@@ -159,30 +161,46 @@ impl Shared {
             // The layer above may have ended it better before.
             Grant::Begin(number) => drop(state.table.end(key, number, Class::Unsent, None)),
         }
+        self.tell(state);
+    }
+
+    /// Wakes the writer, unless it waits already for what comes after this.
+    fn tell(&self, state: MutexGuard<'_, State>) {
+        let lingers = state.lingers && state.steps.is_empty();
         drop(state);
-        self.wake.notify_one();
+        if !lingers {
+            self.wake.notify_one();
+        }
     }
 
     /// Waits for steps, for something to write, or for the next look after the rows, soon if there are `more` to delete; none once it is
     /// closed and all is taken.
     pub(super) fn next(&self, more: bool) -> Option<Vec<Step>> {
         let mut state = self.lock();
-        if state.steps.is_empty() && state.table.is_clean() {
+        while state.steps.is_empty() {
+            let (quiet, clean) = (state.table.has_quiet(), state.table.is_clean());
             let stuck = state.table.stuck() > 0;
-            if state.closing {
+            if state.closing && clean {
                 let once_more = stuck && !mem::replace(&mut state.tried_last, true);
                 return once_more.then(Vec::new);
             }
-            let rest = match (more, state.table.has_quiet(), stuck) {
-                (true, ..) => BREATH,
-                (_, true, _) => LINGER,
+            if state.closing {
+                break;
+            }
+            let rest = match (clean, more, quiet, stuck) {
+                (false, ..) => ENDS,
+                (_, true, ..) => BREATH,
+                (_, _, true, _) => LINGER,
                 (.., true) => RETRY,
                 _ => REST,
             };
+            state.lingers = !clean;
             let (woken, waited) = self.wake.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner);
             state = woken;
+            state.lingers = false;
             if waited.timed_out() {
                 state.table.ripen();
+                break;
             }
         }
         state.proofs = 0;
