@@ -1,5 +1,6 @@
 //! The cache under every interleaving: one fetch for all, no key served after it was refused, no fetch left behind.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Waker};
@@ -9,7 +10,7 @@ use loom::future::block_on;
 use loom::sync::Mutex;
 use loom::thread;
 use trunkline_core_types::{
-    BoxFuture, Clock, Key, KeyError, KeyProvider, KeySet, SeededEntropy, SystemClock,
+    BoxFuture, Clock, Key, KeyError, KeyErrorKind, KeyProvider, KeySet, SeededEntropy, SystemClock,
 };
 
 use crate::{CacheSettings, CachedKeys};
@@ -39,22 +40,22 @@ impl Clock for Still {
     }
 }
 
-/// Its version is set by hand; from a fetch on it may never answer.
+/// Its version is set by hand; some of its fetches are never answered.
 #[derive(Debug)]
 struct Store {
     version: Mutex<u32>,
     fetches: AtomicU32,
     under_way: AtomicU32,
-    silent_from: u32,
+    silent: Range<u32>,
 }
 
 impl Store {
-    fn new(silent_from: u32) -> Arc<Self> {
+    fn new(silent: Range<u32>) -> Arc<Self> {
         Arc::new(Self {
             version: Mutex::new(1),
             fetches: AtomicU32::new(0),
             under_way: AtomicU32::new(0),
-            silent_from,
+            silent,
         })
     }
 }
@@ -62,7 +63,7 @@ impl Store {
 impl KeyProvider for Store {
     fn keys(&self, _: Instant) -> BoxFuture<'_, Result<KeySet, KeyError>> {
         Box::pin(async {
-            if self.fetches.fetch_add(1, Ordering::SeqCst) >= self.silent_from {
+            if self.silent.contains(&self.fetches.fetch_add(1, Ordering::SeqCst)) {
                 std::future::pending::<()>().await;
             }
             assert_eq!(self.under_way.fetch_add(1, Ordering::SeqCst), 0, "two fetches at once");
@@ -79,9 +80,9 @@ struct World {
     keys: CachedKeys,
 }
 
-fn world(silent_from: u32) -> World {
+fn world(silent: Range<u32>) -> World {
     let clock = Arc::new(Still(SystemClock::new().now(), AtomicU32::new(0)));
-    let store = Store::new(silent_from);
+    let store = Store::new(silent);
     let entropy = Arc::new(SeededEntropy::new(1));
     let settings = CacheSettings::default().with_clock(clock.clone()).with_entropy(entropy);
     let keys = CachedKeys::new(store.clone(), settings).unwrap();
@@ -107,7 +108,7 @@ fn glance(keys: &CachedKeys, deadline: Instant) {
 #[test]
 fn one_fetch_at_a_time_serves_all_although_a_caller_gives_up() {
     explore(|| {
-        let world = world(u32::MAX);
+        let world = world(0..0);
         let (keys, deadline) = (world.keys.clone(), world.deadline());
         let leaving = thread::spawn(move || glance(&keys, deadline));
         assert_eq!(world.version(), "v1");
@@ -120,7 +121,7 @@ fn one_fetch_at_a_time_serves_all_although_a_caller_gives_up() {
 #[test]
 fn a_refused_key_is_not_served_again_although_a_refresh_is_under_way() {
     explore(|| {
-        let world = world(u32::MAX);
+        let world = world(0..0);
         assert_eq!(world.version(), "v1");
         // Past the soft TTL: the next caller is served the key in hand, and starts a refresh.
         world.clock.1.store(400, Ordering::SeqCst);
@@ -136,11 +137,27 @@ fn a_refused_key_is_not_served_again_although_a_refresh_is_under_way() {
 fn the_fetch_under_way_ends_with_the_cache() {
     explore(|| {
         // The second fetch never answers: only an abort ends its thread.
-        let world = world(1);
+        let world = world(1..u32::MAX);
         let (keys, deadline) = (world.keys.clone(), world.deadline());
         let leaving = thread::spawn(move || glance(&keys, deadline));
         world.keys.invalidate("v1");
         leaving.join().unwrap();
         drop(world);
+    });
+}
+
+#[test]
+fn a_fetch_that_is_stopped_tells_its_waiters_and_lets_the_next_one_start() {
+    explore(|| {
+        let world = world(0..1);
+        glance(&world.keys, world.deadline());
+        let (keys, deadline) = (world.keys.clone(), world.deadline());
+        let waiting = thread::spawn(move || block_on(keys.keys(deadline)).unwrap_err().kind());
+        world.keys.0.0.abort();
+        assert_eq!(waiting.join().unwrap(), KeyErrorKind::Unavailable);
+        world.clock.1.store(100, Ordering::SeqCst);
+        // Stopped before it began, the first fetch did not count.
+        world.store.fetches.store(1, Ordering::SeqCst);
+        assert_eq!(world.version(), "v1");
     });
 }
