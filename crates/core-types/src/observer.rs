@@ -109,6 +109,16 @@ pub enum Fact {
         /// What became of it: `accepted`, `duplicate`, or the kind of a `WebhookError`.
         result: &'static str,
     },
+    /// A callback told how long a call had waited at the provider before its phone rang.
+    Queued {
+        /// From its creation to its first ring.
+        waited: Duration,
+    },
+    /// The pacer slowed down because the provider queues too long, or took a step back up.
+    PaceShare {
+        /// Of the account's pace, 1 to 100.
+        percent: u32,
+    },
     /// A reconcile counted the calls of the account whose time is over and whose outcome is not known.
     OpenCalls {
         /// How many.

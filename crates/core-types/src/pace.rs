@@ -205,6 +205,11 @@ pub enum Signal {
         /// How long to stay silent.
         pause: Duration,
     },
+    /// It took a start and kept it in a queue of its own: starts come faster than it serves them.
+    Queued {
+        /// How long the start waited there.
+        waited: Duration,
+    },
 }
 
 /// Hands out permits at a pace.

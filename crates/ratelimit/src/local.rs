@@ -6,6 +6,7 @@ mod line;
 mod model;
 mod schedule;
 mod slot;
+mod slowdown;
 mod waiting;
 
 use std::sync::{Arc, PoisonError};
@@ -18,6 +19,7 @@ use trunkline_core_types::{
 
 use self::schedule::{Limits, Schedule};
 use self::slot::Held;
+use self::slowdown::Slowdown;
 use self::waiting::Waiting;
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Gcra, Grant, LocalPacerSettings};
@@ -78,8 +80,10 @@ impl LocalPacer {
             catch_up: tolerance / 2,
             grace: tolerance,
         };
-        let schedule = Schedule::new(settings.rate, Gcra::new(settings.rate, settings.burst), limits);
+        let mut schedule = Schedule::new(settings.rate, Gcra::new(settings.rate, settings.burst), limits);
+        schedule.slowdown = settings.queue_bound.map(|bound| Slowdown::new(bound, settings.rate));
         let inner = Inner {
+            slows_down: schedule.slowdown.is_some(),
             schedule: Mutex::new(schedule),
             origin: settings.clock.now(),
             clock: settings.clock,
@@ -93,9 +97,33 @@ impl LocalPacer {
     /// and whose turn moves past its deadline is refused. Permits that are out keep their `start_by`.
     pub fn set_rate(&self, rate: Rate) {
         let (mut schedule, now) = self.inner.at_now();
+        let rate = schedule.slowdown.as_mut().map_or(rate, |slow| slow.set_pace(rate));
         let woken = schedule.set_rate(now, rate);
         drop(schedule);
         wake(woken);
+    }
+
+    /// The rate at the share that `change` leaves, if it changed it.
+    fn slow_down(&self, change: impl FnOnce(&mut Slowdown, u64) -> bool) {
+        let (mut schedule, now) = self.inner.at_now();
+        let Some(slow) = &mut schedule.slowdown else { return };
+        if !change(slow, now) {
+            return;
+        }
+        let (rate, percent) = (slow.rate(), slow.percent());
+        let woken = schedule.set_rate(now, rate);
+        drop(schedule);
+        wake(woken);
+        self.inner.observer.saw(Fact::PaceShare { percent });
+    }
+
+    fn pause(&self, pause: Duration) {
+        let pause = pause.min(Self::MAX_PAUSE);
+        let (mut schedule, now) = self.inner.at_now();
+        let woken = schedule.pause_until(now, now.saturating_add(pause.as_nanos() as u64));
+        drop(schedule);
+        wake(woken);
+        self.inner.observer.saw(Fact::Throttled { pause });
     }
 
     /// Ends every wait and refuses whoever comes, with [`DeniedKind::Closed`](trunkline_core_types::DeniedKind::Closed).
@@ -129,19 +157,27 @@ impl LocalPacer {
 #[deny(clippy::missing_trait_methods)]
 impl Pacer for LocalPacer {
     fn acquire(&self, ask: Ask) -> BoxFuture<'_, Result<Permit, Denied>> {
+        if self.inner.slows_down {
+            self.slow_down(Slowdown::recover);
+        }
         Box::pin(Waiting::new(&self.inner, ask))
     }
 
     /// A throttle pauses everybody from now on, until the later of this pause and the present one. Whoever was about to start waits anew;
     /// permits that were granted and not yet used are not recalled.
+    ///
+    /// A start that waited in the far side's queue longer than [`queue_bound`](LocalPacerSettings::queue_bound) takes the rate to three
+    /// quarters, down to a tenth of the pace, at most once in the time that the queue needs to drain (1 s to 60 s). After each 10 s
+    /// without such a signal it takes a step of a tenth back up, when somebody asks for a permit. Without a bound it changes nothing.
     fn feedback(&self, signal: Signal) {
-        let Signal::Throttled { pause } = signal else { return };
-        let pause = pause.min(Self::MAX_PAUSE);
-        let (mut schedule, now) = self.inner.at_now();
-        let woken = schedule.pause_until(now, now.saturating_add(pause.as_nanos() as u64));
-        drop(schedule);
-        wake(woken);
-        self.inner.observer.saw(Fact::Throttled { pause });
+        match signal {
+            Signal::Throttled { pause } => self.pause(pause),
+            Signal::Queued { waited } if self.inner.slows_down => self.slow_down(|slow, now| {
+                // Steps that were due come first, so that the same signals give the same share whoever asks meanwhile.
+                slow.recover(now) | slow.queued(now, waited)
+            }),
+            _ => {}
+        }
     }
 }
 
@@ -149,6 +185,8 @@ impl Pacer for LocalPacer {
 #[derive(Debug)]
 struct Inner {
     schedule: Mutex<Schedule>,
+    /// Whether there is a bound on the far queue.
+    slows_down: bool,
     clock: Arc<dyn Clock>,
     origin: Instant,
     tolerance: Duration,

@@ -17,6 +17,7 @@ pub struct LocalPacerSettings {
     pub(crate) tolerance: Duration,
     pub(crate) queue: usize,
     pub(crate) in_flight_max: Option<NonZeroU32>,
+    pub(crate) queue_bound: Option<Duration>,
     pub(crate) observer: Arc<dyn Observer>,
 }
 
@@ -36,6 +37,7 @@ impl LocalPacerSettings {
             tolerance: Self::TOLERANCE,
             queue: Self::QUEUE,
             in_flight_max: None,
+            queue_bound: None,
             observer: Arc::new(Unobserved::default()),
         }
     }
@@ -66,6 +68,13 @@ impl LocalPacerSettings {
     /// How many permits may be out at once. Default: no such limit. A permit is out until it is spent, given back or dropped.
     pub fn in_flight_max(mut self, permits: NonZeroU32) -> Self {
         self.in_flight_max = Some(permits);
+        self
+    }
+
+    /// How long a start may wait in the far side's own queue before the pace is slowed down; see [`LocalPacer`]'s `feedback`. Default: no
+    /// bound, the pace stays.
+    pub fn queue_bound(mut self, bound: Duration) -> Self {
+        self.queue_bound = Some(bound);
         self
     }
 

@@ -269,6 +269,33 @@ async fn a_changed_rate_counts_for_those_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_far_queue_above_its_bound_slows_everybody_down_and_time_brings_the_pace_back() {
+    let pacer = settings(10).queue_bound(ms(2_000)).build().unwrap();
+    let rate = || pacer.snapshot().rate.interval();
+    pacer.feedback(Signal::Queued { waited: ms(2_000) });
+    assert_eq!(rate(), ms(100), "within the bound");
+    drop(pacer.acquire(bulk(LONG)).await.unwrap());
+    let (one, two) = (spawn(&pacer, bulk(LONG)), spawn(&pacer, bulk(LONG)));
+    settle().await;
+    let began = now();
+    pacer.feedback(Signal::Queued { waited: ms(4_000) });
+    pacer.feedback(Signal::Queued { waited: ms(4_000) });
+    assert_eq!(rate(), Duration::from_nanos(133_333_334), "two signals of one queue count once");
+    let (one, two) = (one.await.unwrap().0, two.await.unwrap().0);
+    assert!(one - began >= ms(130) && two - one >= ms(133), "whoever waits is slowed down too");
+    sleep(ms(10_000)).await;
+    drop(pacer.acquire(bulk(LONG)).await.unwrap());
+    assert_eq!(rate(), Duration::from_nanos(117_647_059), "a step of a tenth");
+    sleep(ms(60_000)).await;
+    drop(pacer.acquire(bulk(LONG)).await.unwrap());
+    assert_eq!(rate(), ms(100));
+
+    let unbounded = self::pacer(10);
+    unbounded.feedback(Signal::Queued { waited: LONG });
+    assert_eq!(unbounded.snapshot().rate.interval(), ms(100));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_gives_back_frees_the_slot_unless_a_later_one_was_taken() {
     let pacer = settings(10).burst(some(2)).build().unwrap();
     let first = pacer.acquire(urgent(LONG)).await.unwrap();

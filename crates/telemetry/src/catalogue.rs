@@ -208,6 +208,18 @@ pub(crate) const WEBHOOKS: Metric = Metric {
     help: "Callbacks that came, by what became of them.",
     labels: &[ACCOUNT, label("result", WEBHOOK_RESULTS)],
 };
+pub(crate) const QUEUE_TIME: Metric = Metric {
+    name: "trunkline_provider_queue_seconds",
+    kind: MetricKind::Histogram(WAIT_BOUNDS),
+    help: "Time from a call's creation at the provider to its first ring, as its callback told it.",
+    labels: &[ACCOUNT],
+};
+pub(crate) const PACE_SHARE: Metric = Metric {
+    name: "trunkline_ratelimit_pace_share",
+    kind: MetricKind::Gauge,
+    help: "Share of the account's pace that is used since it was first slowed down: below 1 while the provider queues too long.",
+    labels: &[ACCOUNT],
+};
 pub(crate) const OPEN_CALLS: Metric = Metric {
     name: "trunkline_open_calls",
     kind: MetricKind::Gauge,
@@ -257,6 +269,8 @@ pub const CATALOGUE: &[Metric] = &[
     KEY_STALE,
     JOURNAL_FAILURES,
     WEBHOOKS,
+    QUEUE_TIME,
+    PACE_SHARE,
     OPEN_CALLS,
     OPEN_CALL_OLDEST,
     BUILD_INFO,

@@ -7,8 +7,8 @@ use trunkline_core_types::{AccountId, BreakerState, Class, Fact, KeyErrorKind, O
 
 use crate::catalogue::{
     API_CALLS, API_LATENCY, ATTEMPT, CALLS, CIRCUIT_STATE, DENIED, JOURNAL_FAILURES, KEY_FETCHES, KEY_STALE,
-    LATE_PERMITS, OPEN_CALL_OLDEST, OPEN_CALLS, OPERATION_DURATION, RETRIES, RETRIES_REFUSED, RETRY_TOKENS,
-    STALE_CONNECTIONS, THROTTLES, WAITS, WEBHOOKS,
+    LATE_PERMITS, OPEN_CALL_OLDEST, OPEN_CALLS, OPERATION_DURATION, PACE_SHARE, QUEUE_TIME, RETRIES,
+    RETRIES_REFUSED, RETRY_TOKENS, STALE_CONNECTIONS, THROTTLES, WAITS, WEBHOOKS,
 };
 use crate::series::Series;
 use crate::status;
@@ -36,6 +36,8 @@ pub struct MetricsObserver {
     key_stale: Series,
     journal_failures: Series,
     webhooks: Series,
+    queue_time: Series,
+    pace_share: Series,
     open_calls: Series,
     open_call_oldest: Series,
     pair: Option<Pair>,
@@ -68,6 +70,8 @@ impl MetricsObserver {
             key_stale: of(&KEY_STALE),
             journal_failures: of(&JOURNAL_FAILURES),
             webhooks: of(&WEBHOOKS),
+            queue_time: of(&QUEUE_TIME),
+            pace_share: of(&PACE_SHARE),
             open_calls: of(&OPEN_CALLS),
             open_call_oldest: of(&OPEN_CALL_OLDEST),
             pair: None,
@@ -145,6 +149,8 @@ impl Observer for MetricsObserver {
             Fact::KeyStale { backend, .. } => self.key_stale.count(&[backend]),
             Fact::JournalFailed { step } => self.journal_failures.count(&[step]),
             Fact::Webhook { result } => self.webhooks.count(&[result]),
+            Fact::Queued { waited } => self.queue_time.record_at(0, waited),
+            Fact::PaceShare { percent } => self.pace_share.set(f64::from(percent) / 100.0),
             Fact::OpenCalls { count, oldest } => {
                 // A double holds every count exactly up to 2^53.
                 self.open_calls.set(count as f64);

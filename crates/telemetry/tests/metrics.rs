@@ -122,6 +122,8 @@ fn every_other_fact_has_its_series() {
         Fact::Webhook { result: "stale" },
         &[("trunkline_webhooks_total{account=main,result=stale}", "1")],
     );
+    expect(Fact::Queued { waited: HALF }, &[("trunkline_provider_queue_seconds{account=main}", "[0.5]")]);
+    expect(Fact::PaceShare { percent: 75 }, &[("trunkline_ratelimit_pace_share{account=main}", "0.75")]);
     expect(
         Fact::OpenCalls { count: 3, oldest: HALF },
         &[
@@ -204,6 +206,8 @@ fn every_fact() -> Vec<Fact> {
         Fact::KeyStale { backend: "file", age: HALF },
         Fact::JournalFailed { step: "claim" },
         Fact::Webhook { result: "accepted" },
+        Fact::Queued { waited: HALF },
+        Fact::PaceShare { percent: 1 },
         Fact::OpenCalls { count: 1, oldest: HALF },
     ]
 }
@@ -252,6 +256,8 @@ fn facts() -> impl Strategy<Value = Fact> {
         (word(), time()).prop_map(|(backend, age)| Fact::KeyStale { backend, age }),
         word().prop_map(|step| Fact::JournalFailed { step }),
         word().prop_map(|result| Fact::Webhook { result }),
+        time().prop_map(|waited| Fact::Queued { waited }),
+        any::<u32>().prop_map(|percent| Fact::PaceShare { percent }),
     ]
 }
 

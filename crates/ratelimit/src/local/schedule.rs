@@ -10,6 +10,7 @@ use std::time::Duration;
 use trunkline_core_types::{Denied, DeniedKind, Lane, Rate};
 
 use super::line::{Line, Waiter};
+use super::slowdown::Slowdown;
 use crate::{Gcra, Grant};
 
 /// One request, in nanoseconds from the pacer's origin.
@@ -38,6 +39,8 @@ pub(super) struct Schedule {
     pub(super) in_flight: u32,
     pub(super) permitted: u64,
     pub(super) closed: bool,
+    /// Where the far side's queue has a bound.
+    pub(super) slowdown: Option<Slowdown>,
     lines: [Line; Lane::ALL.len()],
     /// Verdicts that wait for their waiter's next poll.
     refused: BTreeMap<u64, Denied>,
@@ -68,6 +71,7 @@ impl Schedule {
             in_flight: 0,
             permitted: 0,
             closed: false,
+            slowdown: None,
             lines: Default::default(),
             refused: BTreeMap::new(),
             next_id: 0,
