@@ -26,6 +26,7 @@ pub struct Account {
     pub(crate) tolerance: Duration,
     pub(crate) in_flight: NonZeroU32,
     pub(crate) live_calls: Option<LiveCalls>,
+    pub(crate) queue_bound: Option<Duration>,
     pub(crate) processing_delay: Option<Duration>,
     pub(crate) listing_delay: Option<Duration>,
     pub(crate) transport: TransportSettings,
@@ -74,6 +75,7 @@ impl Account {
             tolerance: Duration::from_millis(50),
             in_flight: IN_FLIGHT,
             live_calls: None,
+            queue_bound: None,
             processing_delay: None,
             listing_delay: None,
             transport: TransportSettings::default(),
@@ -145,6 +147,15 @@ impl Account {
     #[must_use]
     pub fn live_calls(mut self, max: NonZeroU32, ttl: Duration) -> Self {
         self.live_calls = Some(LiveCalls { max, ttl });
+        self
+    }
+
+    /// How long a call may wait at the provider before its phone rings, as callbacks tell it. A longer wait takes the account's pace to three
+    /// quarters, down to a tenth, at most once in the time that the queue needs to drain (1 s to 60 s); each 10 s without one bring a tenth
+    /// back. Default: none, the pace stays; a few seconds are a good bound. It needs callbacks of the ringing.
+    #[must_use]
+    pub fn queue_bound(mut self, bound: Duration) -> Self {
+        self.queue_bound = Some(bound);
         self
     }
 

@@ -212,12 +212,15 @@ fn pacer(
     shared: &Shared,
     observer: &Arc<dyn Observer>,
 ) -> Result<Arc<LocalPacer>, InputError> {
-    let pacer = LocalPacerSettings::new(account.pace, shared.clock.clone())
+    let settings = LocalPacerSettings::new(account.pace, shared.clock.clone())
         .tolerance(account.tolerance)
         .in_flight_max(account.in_flight)
-        .observer(observer.clone())
-        .build()
-        .map_err(|error| InputError::new("tolerance", error.to_string()))?;
+        .observer(observer.clone());
+    let settings = match account.queue_bound {
+        Some(bound) => settings.queue_bound(bound),
+        None => settings,
+    };
+    let pacer = settings.build().map_err(|error| InputError::new("tolerance", error.to_string()))?;
     Ok(Arc::new(pacer))
 }
 

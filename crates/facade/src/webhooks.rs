@@ -4,13 +4,13 @@ mod heard;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use trunkline_core_types::{
-    AccountId, CallEvent, CallRef, CallState, Class, Fact, JournalErrorKind, KeySet, Reply, WebhookError,
-    WebhookErrorKind,
+    AccountId, CallEvent, CallRef, CallState, CallStatus, Class, Fact, JournalErrorKind, KeySet, Pacer,
+    Reply, Signal, WebhookError, WebhookErrorKind,
 };
 
 pub(crate) use heard::Heard;
@@ -69,7 +69,8 @@ impl Webhooks {
     /// Verifies a callback with the account's [signing keys](crate::Account::signing_keys), current and previous, and takes it once.
     ///
     /// An event proves that its call was placed: it settles the call under the key in its signed body, also one whose outcome was not
-    /// known. A final status ends the call's live-call lease. An event id is remembered for 48 hours, twice the age at which an event is
+    /// known. A final status ends the call's live-call lease, and the first ring tells the limiter how long the call was queued, see
+    /// [`Account::queue_bound`](crate::Account::queue_bound). An event id is remembered for 48 hours, twice the age at which an event is
     /// refused, and the newest 100,000 of them; what falls out is taken again, which changes nothing. The state of the newest 100,000
     /// calls is kept, in memory. A callback that fails its check changes nothing at all.
     ///
@@ -119,6 +120,7 @@ impl Webhooks {
         {
             leases.release(key.as_str());
         }
+        feed_back(route, &event);
         let state = self.0.heard.note(&reference, &event, clock.now());
         Ok(Accepted { reference, event, state, duplicate: false, known })
     }
@@ -154,6 +156,17 @@ impl Webhooks {
             }
         }
     }
+}
+
+/// How long the call waited at the provider before it rang: only the ringing itself tells.
+fn feed_back(route: &Route, event: &CallEvent) {
+    let Some(created) = event.call.created.filter(|_| event.call.status == CallStatus::Ringing) else {
+        return;
+    };
+    // A clock that stepped back between the two tells nothing.
+    let Ok(waited) = SystemTime::from(event.created).duration_since(created.into()) else { return };
+    route.observer.saw(Fact::Queued { waited });
+    route.pacer.feedback(Signal::Queued { waited });
 }
 
 impl fmt::Debug for Webhooks {

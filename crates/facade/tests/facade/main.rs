@@ -19,6 +19,7 @@ mod listing;
 mod pace;
 mod peer;
 mod proven;
+mod queued;
 mod reconcile;
 mod rig;
 mod simulated;
