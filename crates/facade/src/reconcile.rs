@@ -44,8 +44,8 @@ pub(crate) type Cursor = Mutex<Option<IdempotencyKey>>;
 /// It asks by the call's key. Where the provider cannot, or honours no keys, or the time for which it keeps them is over, that alone
 /// proves no absence, and the calls to the number since a day before the fence are listed, at most 1,000. A listed call with the key is
 /// ours, one with another key is not. Of calls that show no key one that is the only one of that day, was created in the minutes of
-/// the attempt, and to whose number no other call is open is taken for ours; otherwise the answer is still unknown. A listing that is cut
-/// or fails proves nothing.
+/// the attempt, and to whose number no other call is open is taken for ours; otherwise the answer is still unknown. That one may be a call of
+/// somebody else, or of a key that is settled: nobody is rung because of it. A listing that is cut or fails proves nothing.
 ///
 /// ```no_run
 /// # use std::time::Duration;

@@ -29,6 +29,8 @@ use report::Report;
 /// After Ctrl-C calls under way have this long to learn their outcome, unless a timeout is set.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// How long the provider may take to answer about unknown rows at the end.
+const ASKING: Duration = Duration::from_secs(60);
 /// The most unknown rows of this run whose later proof is counted.
 const UNKNOWN: usize = 10_000;
 
@@ -63,7 +65,7 @@ pub(super) async fn run(args: BatchArgs) -> Result<Exit, Problem> {
     };
     placing.until_the_end(&client, settings.timeout.unwrap_or(GRACE), &clock).await;
     if placing.interrupts == 0 && placing.run.tally().count(RowClass::Ambiguous) > 0 {
-        placing.reconcile(&client, Duration::from_secs(args.wait.unwrap_or(0).into())).await;
+        placing.reconcile(&client, Duration::from_secs(args.wait.unwrap_or(0).into()), &clock).await;
     }
     let seconds = clock.now().duration_since(begun).as_secs_f64();
     placing.finish(&args, seconds)
@@ -137,15 +139,17 @@ impl Placing {
         self.progress.end();
     }
 
-    /// Asks about the rows that stayed unknown, as far as their time comes before `wait` is over. Ctrl-C ends the wait.
-    async fn reconcile(&mut self, client: &Client, wait: Duration) {
+    /// Asks about the rows that stayed unknown, as far as their time comes before `wait` is over. Ctrl-C ends it.
+    async fn reconcile(&mut self, client: &Client, wait: Duration, clock: &SystemClock) {
         if !wait.is_zero() {
             self.progress
                 .say("waiting until the provider can say what became of unknown rows; Ctrl-C ends the wait");
         }
-        let reconciler = client.reconciler();
+        let (reconciler, over) = (client.reconciler(), clock.sleep_until(clock.now() + wait + ASKING));
         let settled = pin!(Settled::by(&reconciler, wait));
-        if let Either::Left((settled, _)) = select(settled, pin!(interrupted())).await {
+        let ending = select(pin!(interrupted()), over);
+        // What was settled before it ended stands in the journal all the same.
+        if let Either::Left((settled, _)) = select(settled, ending).await {
             self.later = settled;
         }
     }
