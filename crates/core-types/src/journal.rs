@@ -73,6 +73,12 @@ pub trait AttemptJournal: Debug + Send + Sync + 'static {
         after: Option<&'a IdempotencyKey>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Arc<Intent>>, JournalError>>;
+
+    /// Where it keeps what is heard of calls; `None`, the default, if it does not.
+    #[cfg(feature = "voice")]
+    fn calls(&self) -> Option<&dyn crate::CallJournal> {
+        None
+    }
 }
 
 /// What a journal could not do.

@@ -57,6 +57,8 @@ mod service;
 #[cfg(feature = "voice")]
 mod call;
 #[cfg(feature = "voice")]
+mod calls;
+#[cfg(feature = "voice")]
 mod e164;
 #[cfg(feature = "voice")]
 mod event;
@@ -102,6 +104,7 @@ pub use {
 #[cfg(feature = "voice")]
 pub use {
     call::{Call, CallId, CallRef, CallStatus, NewCall, Speech, Tags},
+    calls::{CallJournal, Heard},
     e164::E164,
     event::{CallEvent, CallState, EventId, WebhookError, WebhookErrorKind},
     money::{Currency, Money},

@@ -15,6 +15,7 @@
 //! ```
 
 mod attempts;
+mod calls;
 mod claims;
 mod listing;
 mod restarts;
@@ -30,6 +31,9 @@ use trunkline_core_types::{AttemptJournal, Claim, Class, Intent, JournalError, J
 pub use attempts::{
     after_an_answer_nothing_begins, begin_needs_a_claim, end_keeps_the_first_verdict, numbers_only_go_up,
     one_attempt_in_flight,
+};
+pub use calls::{
+    an_event_is_heard_once, any_order_of_events_gives_the_same_state, what_was_heard_outlives_the_process,
 };
 pub use claims::{
     a_claim_without_attempts_is_freed, a_second_claim_finds_it_open, another_call_is_a_mismatch,
@@ -65,6 +69,8 @@ pub async fn all(make: impl Fn() -> Arc<dyn AttemptJournal>) {
     ambiguous_stays_open_until_proof(&*make()).await;
     nothing_is_freed_under_an_attempt_in_flight(&*make()).await;
     open_calls_are_listed_in_pages(&*make()).await;
+    an_event_is_heard_once(&*make()).await;
+    any_order_of_events_gives_the_same_state(&*make()).await;
 }
 
 /// Runs every row about a restart, for a store that outlives its process: each over a new place from `make`, which opens the journal of
@@ -78,6 +84,7 @@ pub async fn durable<O: Fn() -> Arc<dyn AttemptJournal>>(make: impl Fn() -> O) {
     a_proof_settles_what_was_left(&make()).await;
     answers_outlive_the_process(&make()).await;
     numbers_go_on(&make()).await;
+    what_was_heard_outlives_the_process(&make()).await;
 }
 
 const FREEING: [Class; 3] = [Class::Unsent, Class::Deferred, Class::Rejected(Scope::Account)];

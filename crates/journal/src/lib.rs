@@ -38,7 +38,7 @@ mod sqlite;
 #[cfg(feature = "test-util")]
 pub mod conformance;
 
-pub use memory::MemoryJournal;
+pub use memory::{MemoryCalls, MemoryJournal};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{
     JournalOpenError, JournalOpenErrorKind, JournalStatus, JournalView, SqliteJournal, SqliteSettings,

@@ -1,5 +1,7 @@
 //! The journal in this process's memory: bounded, fast, and gone with the process.
 
+mod calls;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Bound;
@@ -10,8 +12,11 @@ use bytes::Bytes;
 #[cfg(trunkline_mutation)]
 use trunkline_core_types::Mutation;
 use trunkline_core_types::{
-    AttemptJournal, BoxFuture, Claim, Class, Clock, IdempotencyKey, Intent, JournalError, JournalErrorKind,
+    AttemptJournal, BoxFuture, CallJournal, Claim, Class, Clock, IdempotencyKey, Intent, JournalError,
+    JournalErrorKind,
 };
+
+pub use calls::MemoryCalls;
 
 use crate::life::{Ended, Open, Step, state};
 
@@ -28,6 +33,7 @@ pub struct MemoryJournal {
     max_keys: usize,
     retention: Duration,
     keys: Mutex<Keys>,
+    calls: MemoryCalls,
 }
 
 #[derive(Default)]
@@ -48,7 +54,13 @@ impl MemoryJournal {
 
     /// An empty journal whose wall time comes from `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, max_keys: Self::MAX_KEYS, retention: Self::RETENTION, keys: Mutex::default() }
+        Self {
+            clock,
+            max_keys: Self::MAX_KEYS,
+            retention: Self::RETENTION,
+            keys: Mutex::default(),
+            calls: MemoryCalls::new(),
+        }
     }
 
     /// How many keys it holds, open and ended ones. Default: 1,000,000, at a few hundred bytes each plus detail and reply.
@@ -200,6 +212,10 @@ impl AttemptJournal for MemoryJournal {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Arc<Intent>>, JournalError>> {
         Box::pin(async move { Ok(self.open_now(fenced_before, after, limit)) })
+    }
+
+    fn calls(&self) -> Option<&dyn CallJournal> {
+        Some(&self.calls)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The journal in an SQLite file: durable before the first byte, one writer, group commit.
 
+mod calls;
 mod error;
 mod rows;
 mod schema;
@@ -17,7 +18,10 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot, watch};
-use trunkline_core_types::{AttemptJournal, BoxFuture, Claim, Class, IdempotencyKey, Intent, JournalError};
+use trunkline_core_types::{
+    AttemptJournal, BoxFuture, Call, CallEvent, CallJournal, CallRef, CallState, Claim, Class, Heard,
+    IdempotencyKey, Intent, JournalError,
+};
 
 use error::closed;
 use shared::{Grant, Shared, Step};
@@ -69,6 +73,7 @@ impl SqliteJournal {
         let file = schema::open(path, &settings)?;
         // The thread prepares the same again, with nobody to tell.
         rows::Rows::new(&file.0)?;
+        calls::Calls::new(&file.0)?;
         let shared = Arc::new(Shared::new(settings.clock));
         let (word, running) = watch::channel(());
         let writer = Writer::new(file, shared.clone(), settings.retention, word);
@@ -248,6 +253,37 @@ impl AttemptJournal for SqliteJournal {
             let answer = self.shared.ask("open_calls", step).await?;
             answer.await.unwrap_or_else(|_| Err(closed("open_calls")))
         })
+    }
+
+    fn calls(&self) -> Option<&dyn CallJournal> {
+        Some(self)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl CallJournal for SqliteJournal {
+    fn hear<'a>(
+        &'a self,
+        call: &'a CallRef,
+        event: &'a CallEvent,
+    ) -> BoxFuture<'a, Result<Heard, JournalError>> {
+        Box::pin(async move {
+            let step = |_: &mut _, told| Ok(Step::Hear(call.clone(), Box::new(event.clone()), told));
+            let answer = self.shared.ask("hear", step).await?;
+            answer.await.unwrap_or_else(|_| Err(closed("hear")))
+        })
+    }
+
+    fn state<'a>(&'a self, call: &'a CallRef) -> BoxFuture<'a, Result<Option<CallState>, JournalError>> {
+        Box::pin(async move {
+            let step = |_: &mut _, told| Ok(Step::State(call.clone(), told));
+            let answer = self.shared.ask("state", step).await?;
+            answer.await.unwrap_or_else(|_| Err(closed("state")))
+        })
+    }
+
+    fn placed(&self, key: &IdempotencyKey, call: &Call) {
+        self.shared.placed(key, &call.id, &call.status);
     }
 }
 

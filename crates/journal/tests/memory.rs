@@ -181,6 +181,8 @@ struct Model {
     placed: bool,
     last: u32,
     in_flight: Option<u32>,
+    /// An end said that the number will not be rung: of a free key that is an answer.
+    refused: bool,
 }
 
 async fn check(
@@ -196,7 +198,10 @@ async fn check(
                 prop_assert!(!model.held && !model.placed, "a second Go of key {key}: {model:?}");
                 (model.held, model.in_flight) = (true, None);
             } else {
-                prop_assert!(model.held || model.placed, "key {key} is free and was not given: {model:?}");
+                prop_assert!(
+                    model.held || model.placed || model.refused,
+                    "key {key} is free and was not given: {model:?}"
+                );
             }
         }
         Step::Begin(key, number) => {
@@ -212,6 +217,7 @@ async fn check(
             if journal.end(&name(key).key, number, class, None).is_ok() {
                 prop_assert!(number <= model.last, "an end without a begin: {model:?}");
                 model.placed |= class == Class::Accepted;
+                model.refused |= class == Class::Rejected(Scope::Call);
                 model.in_flight = model.in_flight.filter(|running| *running != number);
             }
         }

@@ -35,13 +35,14 @@ impl<'c> Rows<'c> {
             attempts: conn
                 .prepare("SELECT number, class FROM attempts WHERE call = ?1 AND claim = ?2 ORDER BY number")?,
             insert: conn.prepare(
-                "INSERT INTO calls (key, account, detail, fence_ns, state, class, reply, last_number, claims, tried, claimed_ms, changed_ms)
-                 VALUES (:key, :account, :detail, :fence, :state, :class, :reply, :last, :claims, :tried, :now, :now)",
+                "INSERT INTO calls (key, account, detail, fence_ns, state, class, reply, last_number, claims, tried, claimed_ms, changed_ms,
+                                    call, said)
+                 VALUES (:key, :account, :detail, :fence, :state, :class, :reply, :last, :claims, :tried, :now, :now, :call, :said)",
             )?,
             update: conn.prepare(
                 "UPDATE calls SET account = :account, fence_ns = :fence, state = :state, class = :class, reply = :reply,
                  last_number = :last, claimed_ms = iif(claims = :claims, claimed_ms, :now), claims = :claims, tried = :tried,
-                 changed_ms = :now WHERE id = :id",
+                 changed_ms = :now, call = coalesce(:call, call), said = coalesce(:said, said) WHERE id = :id",
             )?,
             attempt: conn.prepare(
                 "INSERT INTO attempts (call, number, claim, account, class, begun_ms, ended_ms)
@@ -90,12 +91,13 @@ impl<'c> Rows<'c> {
             None => (None, None),
         };
         let intent = &image.intent;
+        let (call, said) = image.placed.as_ref().map(|(id, said)| (id.as_str(), said.as_str())).unzip();
         let id = match image.id {
             Some(id) => {
                 let changed = self.update.execute(named_params! {
                     ":id": id, ":account": intent.account.as_str(), ":fence": nanos(intent.fence), ":state": image.state,
                     ":class": class, ":reply": reply, ":last": image.last, ":claims": image.claims, ":tried": image.tried,
-                    ":now": now,
+                    ":now": now, ":call": call, ":said": said,
                 })?;
                 if changed == 1 { id } else { return Err(rusqlite::Error::StatementChangedRows(changed)) }
             }
@@ -103,6 +105,7 @@ impl<'c> Rows<'c> {
                 ":key": intent.key.as_str(), ":account": intent.account.as_str(), ":detail": intent.detail.as_ref(),
                 ":fence": nanos(intent.fence), ":state": image.state, ":class": class, ":reply": reply,
                 ":last": image.last, ":claims": image.claims, ":tried": image.tried, ":now": now,
+                ":call": call, ":said": said,
             })?,
         };
         for change in &image.changes {
@@ -175,7 +178,7 @@ fn intent(row: &Row<'_>, at: usize) -> Sql<Intent> {
     })
 }
 
-fn parsed<T: std::str::FromStr>(row: &Row<'_>, at: usize) -> Sql<T> {
+pub(super) fn parsed<T: std::str::FromStr>(row: &Row<'_>, at: usize) -> Sql<T> {
     row.get_ref(at)?.as_str()?.parse().map_err(|_| strange(at))
 }
 
@@ -192,7 +195,7 @@ fn class(column: usize, text: &str) -> Sql<Class> {
 }
 
 /// A value that this crate never writes.
-fn strange(column: usize) -> rusqlite::Error {
+pub(super) fn strange(column: usize) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, "a value that no journal writes".into())
 }
 

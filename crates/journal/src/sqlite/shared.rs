@@ -6,7 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use trunkline_core_types::{Claim, Class, Clock, IdempotencyKey, Intent, JournalError, JournalErrorKind};
+use trunkline_core_types::{
+    CallEvent, CallId, CallRef, CallState, CallStatus, Claim, Class, Clock, Heard, IdempotencyKey, Intent,
+    JournalError, JournalErrorKind,
+};
 
 use super::error::closed;
 use super::table::Table;
@@ -42,6 +45,8 @@ pub(super) enum Step {
         told: Told<Vec<Arc<Intent>>>,
     },
     Sweep(Told<u32>),
+    Hear(CallRef, Box<CallEvent>, Told<Heard>),
+    State(CallRef, Told<Option<CallState>>),
 }
 
 /// Where an answer goes, with the place in the queue that it frees.
@@ -150,6 +155,14 @@ impl Shared {
         }
         self.tell(shared);
         Ok(())
+    }
+
+    pub(super) fn placed(&self, key: &IdempotencyKey, id: &CallId, status: &CallStatus) {
+        let mut state = self.lock();
+        if !state.closing {
+            state.table.placed(key, (id.clone(), status.clone()));
+            self.tell(state);
+        }
     }
 
     /// Takes back what nobody saw: a key that nobody holds frees, an attempt that nobody made did not go out.

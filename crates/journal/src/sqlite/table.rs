@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use trunkline_core_types::{AccountId, Claim, Class, IdempotencyKey, Intent, JournalError};
+use trunkline_core_types::{
+    AccountId, CallId, CallStatus, Claim, Class, IdempotencyKey, Intent, JournalError,
+};
 
 use super::rows::word;
 use crate::life::{Answer, Ended, Open, Step, state};
@@ -41,7 +43,11 @@ pub(super) struct Entry {
     /// Waits in `Table::kept`.
     kept: bool,
     changes: Vec<Change>,
+    placed: Option<PlacedAs>,
 }
+
+/// The call that a provider made of a key, and its status as the reply said it.
+pub(super) type PlacedAs = (CallId, CallStatus);
 
 /// An attempt as it is to be written; no class while it is in flight.
 #[derive(Debug)]
@@ -63,6 +69,7 @@ pub(super) struct Image {
     pub(super) claims: u32,
     pub(super) tried: u32,
     pub(super) changes: Vec<Change>,
+    pub(super) placed: Option<PlacedAs>,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +96,7 @@ impl Entry {
             writing: false,
             kept: false,
             changes: Vec::new(),
+            placed: None,
         }
     }
 
@@ -149,7 +157,7 @@ impl Entry {
                 None => ("free", None),
             },
         };
-        let changes = mem::take(&mut self.changes);
+        let (changes, placed) = (mem::take(&mut self.changes), self.placed.take());
         let open = self.open();
         Image {
             id: self.id,
@@ -160,6 +168,7 @@ impl Entry {
             claims: self.claims,
             tried: open.attempts().count() as u32,
             changes,
+            placed,
         }
     }
 
@@ -264,6 +273,19 @@ impl Table {
         Ok(())
     }
 
+    /// Notes what a provider made of a key, if a call of this process held it.
+    pub(super) fn placed(&mut self, key: &IdempotencyKey, placed: PlacedAs) {
+        if let Some(entry) = self.keys.get_mut(key) {
+            entry.placed = Some(placed);
+            self.mark(key);
+        }
+    }
+
+    /// Whether the last write of this key failed.
+    pub(super) fn is_stuck(&self, key: &IdempotencyKey) -> bool {
+        self.stuck.contains(key)
+    }
+
     /// Frees a claim that nobody took, unless it was used. One that the file never saw leaves no trace.
     pub(super) fn unclaim(&mut self, key: &IdempotencyKey, now: SystemTime) {
         let unused = |entry: &Entry| match &entry.life {
@@ -365,6 +387,7 @@ impl Table {
         let mut changes = image.changes;
         changes.append(&mut entry.changes);
         entry.changes = changes;
+        entry.placed = entry.placed.take().or(image.placed);
         // A claim that never reached the file, sent nothing and was given back leaves no trace.
         if entry.id.is_none() && entry.sent_nothing() {
             self.forget(key);

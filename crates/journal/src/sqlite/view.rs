@@ -100,9 +100,10 @@ impl JournalView {
     }
 
     /// Writes every key as one line of JSON, oldest row first, without details and replies, which hold phone numbers:
-    /// `{"key", "account", "state", "class", "claimed", "changed", "fence", "attempts": [{"number", "account", "class", "begun", "ended"}]}`.
+    /// `{"key", "account", "state", "class", "call", "status", "claimed", "changed", "fence", "attempts": [{"number", "account", "class", "begun", "ended"}]}`.
     ///
-    /// `state` is `held`, `left`, `settled` or `free`; times are RFC 3339 in UTC; what is not known is null. Memory does not grow with
+    /// `state` is `held`, `left`, `settled` or `free`; `call` is the provider's id and `status` the call's as its events tell it, or as
+    /// the reply of its placement did; times are RFC 3339 in UTC; what is not known is null. Memory does not grow with
     /// the file. One moment of the file, also while it is written.
     ///
     /// # Errors
@@ -150,12 +151,14 @@ impl fmt::Debug for JournalView {
     }
 }
 
-const CALL_FIELDS: [&str; 7] = ["key", "account", "state", "class", "claimed", "changed", "fence"];
-const CALLS: &str = "SELECT id, key, account, state, class, detail, reply,
+const CALL_FIELDS: [&str; 9] =
+    ["key", "account", "state", "class", "call", "status", "claimed", "changed", "fence"];
+const CALLS: &str = "SELECT calls.id, calls.key, calls.account, state, class, detail, reply, calls.call, coalesce(status, said) AS status,
     strftime('%Y-%m-%dT%H:%M:%fZ', claimed_ms / 1000.0, 'unixepoch') AS claimed,
     strftime('%Y-%m-%dT%H:%M:%fZ', changed_ms / 1000.0, 'unixepoch') AS changed,
     strftime('%Y-%m-%dT%H:%M:%fZ', fence_ns / 1000000000.0, 'unixepoch') AS fence
-    FROM calls ORDER BY id";
+    FROM calls LEFT JOIN heard_calls ON heard_calls.account = calls.account AND heard_calls.call = calls.call
+    ORDER BY calls.id";
 
 const ATTEMPT_FIELDS: [&str; 4] = ["account", "class", "begun", "ended"];
 const ATTEMPTS: &str = "SELECT number, account, class,

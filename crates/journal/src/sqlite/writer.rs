@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::watch;
-use trunkline_core_types::{Claim, IdempotencyKey, Intent, JournalError, JournalErrorKind};
+use trunkline_core_types::{
+    CallEvent, CallRef, Claim, Heard, IdempotencyKey, Intent, JournalError, JournalErrorKind,
+};
 
+use super::calls::Calls;
 use super::error::failed;
 use super::rows::Rows;
 use super::schema::LockFile;
@@ -44,9 +47,9 @@ impl Writer {
     pub(super) fn run(self) {
         let Self { conn, lock, shared, retention, running } = self;
         let ended = Ended(shared.clone());
-        if let Ok(rows) = Rows::new(&conn) {
+        if let (Ok(rows), Ok(calls)) = (Rows::new(&conn), Calls::new(&conn)) {
             let (next_sweep, failing) = (None, false);
-            Thread { conn: &conn, rows, shared: &shared, retention, next_sweep, failing }.run();
+            Thread { conn: &conn, rows, calls, shared: &shared, retention, next_sweep, failing }.run();
         }
         drop(ended);
         drop(conn);
@@ -67,10 +70,12 @@ impl Drop for Ended {
 /// Whoever waits for the commit of a key.
 type Waiting = HashMap<IdempotencyKey, Vec<Waiter>>;
 type Waiter = (Grant, Told<Claim>, Claim);
+type Hearing = (CallRef, Box<CallEvent>, Told<Heard>);
 
 struct Thread<'c> {
     conn: &'c Connection,
     rows: Rows<'c>,
+    calls: Calls<'c>,
     shared: &'c Shared,
     retention: Duration,
     next_sweep: Option<Instant>,
@@ -83,7 +88,7 @@ impl Thread<'_> {
         let mut more = false;
         while let Some(steps) = self.shared.next(more) {
             let mut waiting = Waiting::new();
-            let mut after = Vec::new();
+            let (mut heard, mut after) = (Vec::new(), Vec::new());
             for step in steps {
                 match step {
                     Step::Claim(intent, told) => self.claim(&intent, told, &mut waiting),
@@ -98,13 +103,14 @@ impl Thread<'_> {
                             .and_then(|()| self.shared.lock().table.settle(&key, class, reply, now));
                         self.shared.lock().refused += u64::from(settled.is_err());
                     }
-                    Step::Open { .. } | Step::Sweep(_) => after.push(step),
+                    Step::Hear(call, event, told) => heard.push((call, event, told)),
+                    Step::Open { .. } | Step::Sweep(_) | Step::State(..) => after.push(step),
                 }
             }
             if !after.is_empty() {
                 self.shared.lock().table.ripen();
             }
-            self.write(&mut waiting);
+            self.write(&mut waiting, heard);
             // Their begins were written with the commit before, which looked at the table after they came.
             let rest: Vec<_> = waiting.into_iter().collect();
             rest.into_iter().for_each(|(key, waiting)| self.answer(&key, waiting));
@@ -148,21 +154,25 @@ impl Thread<'_> {
     }
 
     /// Writes everything that changed in one transaction; if that fails, each key by itself, so that one cannot hold up the others.
-    fn write(&mut self, waiting: &mut Waiting) {
+    fn write(&mut self, waiting: &mut Waiting, heard: Vec<Hearing>) {
         let (fresh, stuck) = self.shared.lock().table.images();
-        let single = match self.commit(&fresh) {
-            Ok(ids) => {
+        let (single, unheard) = match self.commit(&fresh, &heard) {
+            Ok((ids, answers)) => {
                 fresh.iter().zip(ids).for_each(|(image, id)| self.written(image, id, waiting));
-                stuck
+                heard
+                    .into_iter()
+                    .zip(answers)
+                    .for_each(|((.., told), answer)| drop(told.to.send(Ok(answer))));
+                (stuck, Vec::new())
             }
-            Err(_) => fresh.into_iter().chain(stuck).collect(),
+            Err(_) => (fresh.into_iter().chain(stuck).collect(), heard),
         };
         let mut full = None;
         for image in single {
             // New rows would find it full too; what is known of old ones may still fit.
             let known_full = full.clone().filter(|_| image.id.is_none());
-            match known_full.map_or_else(|| self.commit(std::slice::from_ref(&image)), Err) {
-                Ok(ids) => ids.into_iter().for_each(|id| self.written(&image, id, waiting)),
+            match known_full.map_or_else(|| self.commit(std::slice::from_ref(&image), &[]), Err) {
+                Ok((ids, _)) => ids.into_iter().for_each(|id| self.written(&image, id, waiting)),
                 Err(error) => {
                     self.unwritten(image, &error, waiting);
                     if error.kind() == JournalErrorKind::Full {
@@ -171,19 +181,41 @@ impl Thread<'_> {
                 }
             }
         }
+        unheard.into_iter().for_each(|hearing| self.hear(hearing));
     }
 
-    /// One transaction and one sync for all; the ids of their rows.
-    fn commit(&mut self, images: &[Image]) -> Result<Vec<i64>, JournalError> {
-        if images.is_empty() {
-            return Ok(Vec::new());
+    /// One event in a transaction of its own. Its key goes first: an event that was taken is not sent again.
+    fn hear(&mut self, hearing: Hearing) {
+        let stuck = |key| self.shared.lock().table.is_stuck(key);
+        let heard = match hearing.1.key.as_ref().is_some_and(stuck) {
+            true => Err(JournalError::new(
+                JournalErrorKind::Store,
+                "hear: what the event proves could not be written yet; let it be sent again",
+            )),
+            false => self.commit(&[], std::slice::from_ref(&hearing)).map(|(_, mut heard)| heard.pop()),
+        };
+        if let Some(answer) = heard.transpose() {
+            drop(hearing.2.to.send(answer));
+        }
+    }
+
+    /// One transaction and one sync for all; the ids of their rows, and the answers to events.
+    fn commit(
+        &mut self,
+        images: &[Image],
+        heard: &[Hearing],
+    ) -> Result<(Vec<i64>, Vec<Heard>), JournalError> {
+        if images.is_empty() && heard.is_empty() {
+            return Ok(Default::default());
         }
         let now = self.shared.clock.wall();
         let mut write = || {
             let tx = self.conn.unchecked_transaction()?;
             let ids = images.iter().map(|image| self.rows.write(image, now)).collect::<Result<_, _>>()?;
+            let heard = heard.iter().map(|(call, event, _)| self.calls.hear(call, event, now));
+            let heard = heard.collect::<Result<_, _>>()?;
             tx.commit()?;
-            Ok(ids)
+            Ok((ids, heard))
         };
         let written = write();
         self.failing = written.is_err();
@@ -223,7 +255,11 @@ impl Thread<'_> {
                 let swept = self.sweep().map(|(deleted, _)| deleted);
                 drop(told.to.send(swept.map_err(|error| failed("sweep", error))));
             }
-            Step::Claim(..) | Step::Begin(..) | Step::Settle(..) => {}
+            Step::State(call, told) => {
+                let state = self.calls.state(&call);
+                drop(told.to.send(state.map_err(|error| failed("state", error))));
+            }
+            Step::Claim(..) | Step::Begin(..) | Step::Settle(..) | Step::Hear(..) => {}
         }
     }
 
@@ -234,20 +270,23 @@ impl Thread<'_> {
             return false;
         }
         // A failed look is repeated like one that found nothing.
-        let more = self.sweep().is_ok_and(|(deleted, found)| deleted > 0 && found == SWEPT);
+        let more = self.sweep().is_ok_and(|(_, more)| more);
         self.next_sweep = if more { Some(now) } else { now.checked_add(SWEEP_EVERY) };
         more
     }
 
-    /// Deletes one batch of old keys: how many, and how many were old.
-    fn sweep(&mut self) -> rusqlite::Result<(u32, u32)> {
-        let Some(before) = self.shared.clock.wall().checked_sub(self.retention) else { return Ok((0, 0)) };
+    /// Deletes one batch of old keys, and one of calls heard of long ago: how many keys, and whether there may be more of either.
+    fn sweep(&mut self) -> rusqlite::Result<(u32, bool)> {
+        let Some(before) = self.shared.clock.wall().checked_sub(self.retention) else {
+            return Ok((0, false));
+        };
         let old = self.rows.old(before, SWEPT)?;
-        let mut deleted = 0;
-        if old.is_empty() {
-            return Ok((0, 0));
+        if old.is_empty() && !self.calls.has_old(before)? {
+            return Ok((0, false));
         }
+        let mut deleted = 0;
         let tx = self.conn.unchecked_transaction()?;
+        let heard = self.calls.delete_old(before, SWEPT)?;
         for (id, key) in &old {
             if self.shared.lock().table.forget_clean(key) {
                 self.rows.delete(*id)?;
@@ -255,6 +294,7 @@ impl Thread<'_> {
             }
         }
         tx.commit()?;
-        Ok((deleted, old.len() as u32))
+        // Keys that may not go yet are no reason to look again at once.
+        Ok((deleted, heard == SWEPT || deleted > 0 && old.len() == SWEPT as usize))
     }
 }

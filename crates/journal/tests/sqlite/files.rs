@@ -34,9 +34,16 @@ fn version_1(folder: &Folder) -> rusqlite::Connection {
     conn
 }
 
+fn version_2(folder: &Folder) -> rusqlite::Connection {
+    let conn = version_1(folder);
+    conn.execute_batch(include_str!("../../src/sqlite/schema/v2.sql")).unwrap();
+    conn.pragma_update(None, "user_version", 2).unwrap();
+    conn
+}
+
 #[tokio::test]
 async fn every_earlier_version_opens() {
-    let earlier: [fn(&Folder) -> rusqlite::Connection; 1] = [version_1];
+    let earlier: [fn(&Folder) -> rusqlite::Connection; 2] = [version_1, version_2];
     for (version, make) in (1..).zip(earlier) {
         let folder = Folder::new();
         drop(make(&folder));
@@ -50,6 +57,8 @@ async fn every_earlier_version_opens() {
         let reply = Some("reply".into());
         assert_eq!(journal.claim(&intent("placed")).await.unwrap(), Claim::Settled(Class::Accepted, reply));
         journal.integrity_check().await.unwrap();
+        let call = "main/call_1".parse().unwrap();
+        assert_eq!(trunkline_core_types::CallJournal::state(&journal, &call).await.unwrap(), None);
         journal.close().await;
         let conn = rusqlite::Connection::open(folder.file()).unwrap();
         let now: u32 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
@@ -188,7 +197,7 @@ async fn the_file_itself_refuses_what_may_not_be() {
     for (change, word) in [
         ("INSERT INTO attempts VALUES (1, 2, 1, 'main', NULL, 0, NULL)", "UNIQUE"),
         (
-            "INSERT INTO calls SELECT 99, key, account, detail, fence_ns, state, class, reply, 1, 1, 1, 0, 0 FROM calls",
+            "INSERT INTO calls SELECT 99, key, account, detail, fence_ns, state, class, reply, 1, 1, 1, 0, 0, NULL, NULL FROM calls",
             "UNIQUE",
         ),
         ("UPDATE calls SET class = 'rejected' WHERE key = 'placed'", "stays"),

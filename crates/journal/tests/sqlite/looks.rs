@@ -54,7 +54,7 @@ async fn an_export_has_a_line_a_key_and_numbers_only_on_request() {
     assert_eq!(
         lines[0],
         json!({
-            "key": "placed", "account": "main", "state": "settled", "class": "accepted", "claimed": now, "changed": now,
+            "key": "placed", "account": "main", "state": "settled", "class": "accepted", "call": null, "status": null, "claimed": now, "changed": now,
             "fence": "2096-10-02T07:06:40.000Z",
             "attempts": [{"number": 1, "account": "main", "class": "accepted", "begun": now, "ended": now}],
         })

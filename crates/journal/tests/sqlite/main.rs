@@ -6,6 +6,7 @@ mod conforms;
 mod drops;
 mod files;
 mod full;
+mod heard;
 mod kill;
 mod looks;
 mod retention;
