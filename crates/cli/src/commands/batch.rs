@@ -147,7 +147,7 @@ impl Placing {
         }
         let (reconciler, over) = (client.reconciler(), clock.sleep_until(clock.now() + wait + ASKING));
         let settled = pin!(Settled::by(&reconciler, wait));
-        let ending = select(pin!(interrupted()), over);
+        let ending = select(Box::pin(interrupted()), over);
         // What was settled before it ended stands in the journal all the same.
         if let Either::Left((settled, _)) = select(settled, ending).await {
             self.later = settled;
