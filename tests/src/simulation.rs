@@ -22,6 +22,7 @@ mod operator;
 mod pace;
 mod plan;
 mod process;
+pub mod refusals;
 mod rotation;
 mod scenario;
 mod shrink;

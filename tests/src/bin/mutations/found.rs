@@ -1,13 +1,16 @@
 //! Seeds one after another, until one finds something.
 
 use serde::{Deserialize, Serialize};
-use trunkline_tests::simulation::{day, run};
+use trunkline_tests::simulation::{Verdict, day, refusals, run};
 
 /// Calls of the day.
 const DAY: usize = 3_000;
 /// Counts that may be above zero.
 const WORK: [&str; 9] =
     ["calls", "placed", "rejected", "unsent", "ambiguous", "reconciled", "callbacks", "refused_keys", "pace"];
+
+/// The simulations that take turns; the day comes last.
+const SCENES: [(&str, fn(u64, usize) -> Verdict); 2] = [("calls", run), ("refusals", refusals::run)];
 
 /// What one mutant led to.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -18,25 +21,27 @@ pub(crate) struct Found {
     pub(crate) calls: u64,
     /// The seed that found it.
     pub(crate) seed: u64,
-    /// It took the day: callbacks, live calls, reconciles.
-    pub(crate) day: bool,
+    /// Which of the simulations found it.
+    pub(crate) scene: String,
     /// The first problem in words.
     pub(crate) problem: Option<String>,
 }
 
 pub(crate) fn search(seeds: u64, calls: usize) -> Found {
-    let mut found = Found::default();
+    let mut made = 0;
     for seed in 1..=seeds {
-        let verdict = run(seed, calls);
-        let by = broken(&verdict, verdict.holds());
-        found = Found { by, calls: found.calls + verdict.calls, seed, day: false, problem: verdict.problem };
-        if !found.by.is_empty() {
-            return found;
+        for (scene, run) in SCENES {
+            let verdict = run(seed, calls);
+            made += verdict.calls;
+            let by = broken(&verdict, verdict.holds());
+            if !by.is_empty() {
+                return Found { by, calls: made, seed, scene: scene.into(), problem: verdict.problem };
+            }
         }
     }
     let day = day::run(1, DAY);
     let by = broken(&day, day.holds());
-    Found { by, calls: found.calls + day.calls, seed: 1, day: true, problem: day.problem }
+    Found { by, calls: made + day.calls, seed: 1, scene: "day".into(), problem: day.problem }
 }
 
 /// The counts that are not zero, of those that have to be.

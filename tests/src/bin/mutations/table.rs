@@ -36,7 +36,7 @@ impl Row {
             Some(Ok(found)) if found.by.is_empty() => "nothing".into(),
             Some(Ok(found)) => {
                 let by: Vec<_> = found.by.iter().map(|(name, count)| format!("{name} {count}")).collect();
-                by.join(", ") + if found.day { " (day)" } else { "" }
+                format!("{} ({})", by.join(", "), found.scene)
             }
         }
     }
@@ -64,6 +64,7 @@ pub(crate) fn json(rows: &[Row]) -> Value {
             "what": row.mutant.what,
             "found_by": row.by(),
             "calls": found.map(|found| found.calls),
+            "scene": found.map(|found| &found.scene),
             "seed": found.map(|found| found.seed),
             "problem": found.and_then(|found| found.problem.as_deref()),
             "ok": row.is_as_it_should(),
