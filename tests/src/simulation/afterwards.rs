@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
+use trunkline_core_types::EntropyExt;
 
 use super::findings::Invariant;
 use super::load::{End, Living, end, order};
@@ -17,10 +19,20 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A reply may be held back for so long.
 const HELD: u64 = 8;
 
-/// Fills the accounts of a client, then shuts it down.
-pub(super) async fn check(world: &Arc<World>, living: &Living) {
+/// Places calls of the load again: who was rung is rung no more, whatever was lost on the way.
+pub(super) async fn place_again(world: &Arc<World>, living: &Living, keys: &[String]) {
     world.calm();
     world.pause(REST).await;
+    let again = |key: &&String| world.faults.draw("at the end", key, 0).below(4) == 0;
+    let orders: Vec<_> = keys.iter().filter(again).map(|key| order(key)).collect();
+    let mut results = living.client.place_all(stream::iter(orders));
+    while let Some((key, result)) = results.next().await {
+        world.heard(key.as_str(), end(&result));
+    }
+}
+
+/// Fills the accounts of a client, then shuts it down.
+pub(super) async fn check(world: &Arc<World>, living: &Living) {
     for account in 0..world.plan.accounts {
         if wakes(world, living, account).await {
             fills(world, living, account).await;

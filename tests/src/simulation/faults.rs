@@ -21,6 +21,7 @@ pub(super) struct Faults {
     slow: u64,
     /// Chance of a crash at one step, of 2³².
     crash: u64,
+    refusals: u64,
     flush: u64,
     /// Only these happen; none for all.
     only: Option<BTreeSet<String>>,
@@ -33,12 +34,13 @@ impl Faults {
         // About eight steps of each call.
         let steps = 8 * plan.calls.max(1) as u64;
         let crash = (u64::from(plan.crashes) << 32) / steps;
-        let (requests, slow, flush) = (plan.faults, plan.slow, plan.flush);
+        let (requests, slow, refusals, flush) = (plan.faults, plan.slow, plan.refusals, plan.flush);
         Self {
             seed,
             requests,
             slow,
             crash,
+            refusals,
             flush,
             only,
             happened: Mutex::default(),
@@ -78,6 +80,13 @@ impl Faults {
         let slow = entropy.below(1000) < self.slow;
         let long = if entropy.below(10) == 0 { Duration::from_secs(1) } else { Duration::from_millis(60) };
         (slow && self.happens(|| format!("slow-{step}:{of}#{number}"))).then_some(long)
+    }
+
+    /// Whether the journal refuses a step.
+    pub(super) fn refuses(&self, step: &str, key: &str, number: u64) -> bool {
+        let refused = self.draw("refuses", key, number).below(1000);
+        let of_this_step = self.draw(step, key, number).below(8) < 2;
+        refused < self.refusals && of_this_step && self.happens(|| format!("refused-{step}:{key}#{number}"))
     }
 
     /// After how long a note that nobody waits for is durable.

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use trunkline_core_types::{AttemptJournal, BoxFuture, Claim, Class, IdempotencyKey, Intent, JournalError};
+use trunkline_core_types::{
+    AttemptJournal, BoxFuture, Claim, Class, IdempotencyKey, Intent, JournalError, JournalErrorKind,
+};
 use trunkline_journal::MemoryJournal;
 
 use super::process::{Pid, Process};
@@ -124,6 +126,15 @@ impl SimJournal {
         self.dies_or_goes_on(step, key, number).await;
     }
 
+    /// May be refused; what the store keeps is another matter.
+    fn refused(&self, step: &'static str, key: &str, number: u32) -> Result<(), JournalError> {
+        if !self.world().faults.refuses(step, key, number.into()) {
+            return Ok(());
+        }
+        self.world().tell("journal", Some(key), || format!("{step} {number} fails"));
+        Err(JournalError::new(JournalErrorKind::Store, "simulated"))
+    }
+
     async fn dies_or_goes_on(&self, step: &'static str, key: &str, number: u32) {
         if self.world().crashes(&self.process, step, key, number.into()) {
             pending().await
@@ -131,18 +142,25 @@ impl SimJournal {
     }
 
     /// Queues a note that nobody waits for.
-    fn queue(&self, key: &IdempotencyKey, number: Option<u32>, class: Class, reply: Option<Bytes>) {
+    fn queue(
+        &self,
+        key: &IdempotencyKey,
+        number: Option<u32>,
+        class: Class,
+        reply: Option<Bytes>,
+    ) -> Result<(), JournalError> {
         let world = self.world();
         let (name, nth) = (key.as_str(), number.unwrap_or(0));
         let (before, after) =
             if number.is_some() { ("before-end", "after-end") } else { ("before-settle", "after-settle") };
         if world.crashes(&self.process, before, name, nth.into()) {
-            return;
+            return Ok(());
         }
         match number {
             Some(number) => world.ended(self.process.pid, name, number, class),
             None => world.settled(self.process.pid, name, class),
         }
+        self.refused(if number.is_some() { "end" } else { "settle" }, name, nth)?;
         let due = world.now() + world.faults.flush(name, nth.into());
         let mut state = self.store.state();
         let queued = state.queued.entry(self.process.pid).or_default();
@@ -151,11 +169,13 @@ impl SimJournal {
         drop(state);
         self.store.flush_due();
         world.crashes(&self.process, after, name, nth.into());
+        Ok(())
     }
 
     async fn claimed(&self, intent: &Arc<Intent>) -> Result<Claim, JournalError> {
         let key = intent.key.as_str();
         self.reaches("before-claim", key, 0).await;
+        self.refused("claim", key, 0)?;
         self.flush_mine();
         let claim = self.store.durable.claim(intent).await?;
         if let Claim::Go { .. } = claim {
@@ -170,6 +190,7 @@ impl SimJournal {
         let (key, pid) = (intent.key.as_str(), self.process.pid);
         self.world().begins(pid, key);
         self.reaches("before-begin", key, number).await;
+        self.refused("begin", key, number)?;
         self.flush_mine();
         self.store.durable.begin(intent, number).await?;
         if let Some((_, begun)) = self.store.state().held.get_mut(&intent.key) {
@@ -177,7 +198,8 @@ impl SimJournal {
         }
         self.world().begun(pid, key, number);
         self.reaches("after-begin", key, number).await;
-        Ok(())
+        // Kept although it failed.
+        self.refused("begun", key, number)
     }
 }
 
@@ -197,13 +219,11 @@ impl AttemptJournal for SimJournal {
         class: Class,
         reply: Option<Bytes>,
     ) -> Result<(), JournalError> {
-        self.queue(key, Some(number), class, reply);
-        Ok(())
+        self.queue(key, Some(number), class, reply)
     }
 
     fn settle(&self, key: &IdempotencyKey, class: Class, reply: Option<Bytes>) -> Result<(), JournalError> {
-        self.queue(key, None, class, reply);
-        Ok(())
+        self.queue(key, None, class, reply)
     }
 
     fn open_calls<'a>(

@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) slow: u64,
     /// Crashes to expect at steps of calls, and half as many of each process at any time.
     pub(super) crashes: u32,
+    /// Chance that the journal refuses a step, in per mille.
+    pub(super) refusals: u64,
     /// The longest time until a note that nobody waits for is durable, in ms.
     pub(super) flush: u64,
 }
@@ -46,6 +48,7 @@ impl Plan {
             faults: one_of(&[0, 50, 300, 700]).into(),
             slow: one_of(&[0, 20, 200]).into(),
             crashes: one_of(&[0, 1, 4, 12]),
+            refusals: one_of(&[0, 0, 20]).into(),
             flush: one_of(&[0, 5, 500]).into(),
         }
     }

@@ -134,6 +134,9 @@ impl Scenario {
         let store = Store::new(world);
         let processes = (0..world.plan.processes).map(|index| load::process(world, &store, index, &keys));
         let living = join_all(processes).await;
+        if let Some(first) = living.first() {
+            afterwards::place_again(world, first, &keys).await;
+        }
         for living in &living {
             afterwards::check(world, living).await;
         }

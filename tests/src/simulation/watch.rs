@@ -14,6 +14,8 @@ pub(super) type Wrong = (Invariant, String);
 #[derive(Debug, Default)]
 struct Call {
     holder: Option<Pid>,
+    /// An attempt of the claim was noted.
+    begun: bool,
     flying: Option<Flying>,
     /// Attempts of the claim that ended.
     ended: Vec<(u32, Class)>,
@@ -47,10 +49,11 @@ impl Watch {
         self.calls.get_mut(key).unwrap()
     }
 
-    pub(super) fn claimed(&mut self, by: Pid, key: &str, claim: &Claim) -> Option<Wrong> {
+    pub(super) fn claimed(&mut self, by: Pid, key: &str, claim: &Claim, rung: u32) -> Option<Wrong> {
         let call = self.call(key);
         let Claim::Go { .. } = claim else { return None };
         let wrong = match (call.unknown, call.holder) {
+            _ if rung > 0 => unproven(&format!("was given to a claimer after it was rung {rung} times")),
             (true, _) => unproven("was given to a claimer although its outcome is unknown"),
             (_, Some(holder)) => unproven(&format!("was given to {by} while {holder} held it")),
             _ => None,
@@ -72,6 +75,7 @@ impl Watch {
             (_, holder) if holder != Some(by) => unproven("was dialled by one who does not hold it"),
             _ => None,
         };
+        call.begun = true;
         call.flying = Some(Flying { by, number, rung, bytes: false });
         wrong
     }
@@ -150,7 +154,7 @@ impl Watch {
     /// A process died: what it was dialling is unknown, what it only claimed is free.
     pub(super) fn died(&mut self, who: Pid) {
         for call in self.calls.values_mut().filter(|call| call.holder == Some(who)) {
-            call.unknown |= call.flying.is_some() || !call.ended.is_empty();
+            call.unknown |= call.begun;
             (call.holder, call.flying) = (None, None);
         }
     }
