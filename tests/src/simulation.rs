@@ -6,6 +6,7 @@
 //! provider's book and what the journal was told.
 
 mod afterwards;
+pub mod around;
 mod book;
 mod callbacks;
 mod client;
@@ -15,6 +16,7 @@ mod fate;
 mod faults;
 mod findings;
 mod journal;
+mod jumps;
 mod listing;
 mod lives;
 mod load;

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use trunkline_tests::simulation::{Flaw, Scenario, Verdict, day};
+use trunkline_tests::simulation::{Flaw, Scenario, Verdict, around, day};
 
 /// Deterministic fault simulation of the whole client.
 #[derive(Parser)]
@@ -19,7 +19,8 @@ struct Args {
     /// The first seed; a failing one replays alone with `--seeds 1`.
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
-    /// Instead of many seeds: `day`, 24 hours with a daily curve, two outages and a key rotation.
+    /// `day`: instead of many seeds, 24 hours with a daily curve, two outages and a key rotation. `around`: every seed, and not only each
+    /// fifth, is about what is around the calls (events, look-ups, rotations, jumping clocks).
     #[arg(long, value_enum)]
     profile: Option<Profile>,
     /// Only these calls of the seed, by their keys, separated by commas.
@@ -42,9 +43,18 @@ struct Args {
     json: bool,
 }
 
+impl Args {
+    /// Whether this seed is about what is around the calls; never if a part of a scenario is asked for.
+    fn is_around(&self, seed: u64) -> bool {
+        let partial = self.story || self.only.is_some() || self.faults.is_some() || self.flaw.is_some();
+        matches!(self.profile, Some(Profile::Around)) || (!partial && seed.is_multiple_of(5))
+    }
+}
+
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Profile {
     Day,
+    Around,
 }
 
 fn flaw(name: &str) -> Result<Flaw, String> {
@@ -72,6 +82,17 @@ fn main() -> ExitCode {
     }
     let mut all = Verdict::default();
     for seed in args.first_seed..args.first_seed.saturating_add(args.seeds) {
+        if args.is_around(seed) {
+            let verdict = around::run(seed, calls);
+            if let Some(problem) = &verdict.problem {
+                eprintln!("{problem}");
+                eprintln!(
+                    "replay: cargo xtask simulate --profile around --first-seed {seed} --seeds 1 --calls {calls}"
+                );
+            }
+            all.add(verdict);
+            continue;
+        }
         let scenario = scenario(&args, seed, calls);
         let report = scenario.run();
         if args.story {

@@ -120,6 +120,16 @@ impl Callbacks {
         self.bell.notify_one();
     }
 
+    /// Somebody who does not know the secret claims that this call rang.
+    pub(super) fn forge(&self, call: &Arc<Rung>) {
+        let entropy = self.entropy(&call.key, u64::MAX);
+        let forgery = Forgery::ALL[entropy.below(Forgery::ALL.len() as u64) as usize];
+        let step = Step { age: Duration::ZERO, status: "ringing" };
+        let send = Sending { call: call.clone(), step, index: 0, sends: 0, forgery: Some(forgery) };
+        self.outbox().push(call.at + Duration::from_millis(entropy.below(2_000)), send);
+        self.bell.notify_one();
+    }
+
     /// No call is placed any more: [`Callbacks::deliver`] ends when everything is sent.
     pub(super) fn close(&self) {
         self.outbox().closed = true;

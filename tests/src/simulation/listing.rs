@@ -15,6 +15,7 @@ pub(super) struct Listing {
     clock: Arc<VirtualClock>,
     /// How long a call can be read.
     kept: Duration,
+    shows_keys: bool,
     calls: Mutex<Calls>,
 }
 
@@ -23,7 +24,7 @@ struct Calls {
     by_id: BTreeMap<(String, String), Listed>,
     by_key: BTreeMap<(String, String), String>,
     /// Every call, in order of creation.
-    in_order: VecDeque<Arc<Rung>>,
+    in_order: VecDeque<Listed>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,23 +40,31 @@ const PAGE: usize = 20;
 impl Listing {
     /// Calls can be read for `kept` after they were placed.
     pub(super) fn new(clock: Arc<VirtualClock>, kept: Duration) -> Self {
-        Self { clock, kept, calls: Mutex::default() }
+        Self { clock, kept, shows_keys: true, calls: Mutex::default() }
+    }
+
+    /// Whether a call shows its key. Default: it does.
+    pub(super) fn showing_keys(mut self, shows: bool) -> Self {
+        self.shows_keys = shows;
+        self
     }
 
     /// A call was placed; look-ups and lists have it after `lag`.
     pub(super) fn add(&self, call: &Arc<Rung>, lag: Duration) {
         let mut calls = self.calls.lock().unwrap();
         let now = self.clock.now();
-        while calls.in_order.front().is_some_and(|call| now.saturating_duration_since(call.at) > self.kept) {
-            if let Some(old) = calls.in_order.pop_front() {
+        let is_old = |old: &Listed| now.saturating_duration_since(old.call.at) > self.kept;
+        while calls.in_order.front().is_some_and(is_old) {
+            if let Some(Listed { call: old, .. }) = calls.in_order.pop_front() {
                 calls.by_id.remove(&(old.account.clone(), old.id.clone()));
                 calls.by_key.remove(&(old.account.clone(), old.key.clone()));
             }
         }
         let (account, id) = (call.account.clone(), call.id.clone());
         calls.by_key.insert((account.clone(), call.key.clone()), id.clone());
-        calls.by_id.insert((account, id), Listed { call: call.clone(), listed: call.at + lag });
-        calls.in_order.push_back(call.clone());
+        let listed = Listed { call: call.clone(), listed: call.at + lag };
+        calls.by_id.insert((account, id), listed.clone());
+        calls.in_order.push_back(listed);
     }
 
     /// The reply to `GET target`, status and body.
@@ -77,7 +86,8 @@ impl Listing {
         let found = match (asked.get("idempotency_key"), asked.get("to")) {
             (Some(key), _) => self.of_key(account, key),
             (None, Some(to)) => self.of_number(account, to, &asked),
-            _ => return (400, error("invalid_request")),
+            // An unknown filter is ignored.
+            (None, None) => self.of_number(account, "", &asked),
         };
         let limit = asked.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(PAGE);
         (200, self.page(&found, limit))
@@ -99,13 +109,13 @@ impl Listing {
         let since = asked.get("created_after").and_then(|at| at.parse::<Timestamp>().ok());
         let since = since.map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
         let now = self.clock.now();
-        let fits = |call: &&Arc<Rung>| {
-            let listed = calls.by_id.get(&(call.account.clone(), call.id.clone()));
-            let is_listed = listed.is_some_and(|listed| listed.listed <= now);
-            call.account == account && call.to == to && call.placed >= since && is_listed
+        let fits = |listed: &&Listed| {
+            let call = &listed.call;
+            let is_his = call.account == account && (to.is_empty() || call.to == to);
+            is_his && call.placed >= since && listed.listed <= now
         };
         let after = asked.get("after");
-        let matching: Vec<_> = calls.in_order.iter().filter(fits).cloned().collect();
+        let matching: Vec<_> = calls.in_order.iter().filter(fits).map(|listed| listed.call.clone()).collect();
         let from = matching.iter().position(|call| Some(&call.id) == after).map_or(0, |at| at + 1);
         matching[from..].to_vec()
     }
@@ -119,7 +129,11 @@ impl Listing {
     }
 
     fn view(&self, call: &Rung) -> String {
-        call.json(call.life.at(self.clock.now().saturating_duration_since(call.at)))
+        let json = call.json(call.life.at(self.clock.now().saturating_duration_since(call.at)));
+        match self.shows_keys {
+            true => json,
+            false => json.replace(&format!(r#","idempotency_key":"{}""#, call.key), ""),
+        }
     }
 }
 

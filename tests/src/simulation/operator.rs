@@ -27,8 +27,8 @@ impl Operator {
         Self { frees, found: Mutex::default() }
     }
 
-    /// One run over this client; how many calls it looked at.
-    pub(super) async fn look(&self, client: &Client, clock: &VirtualClock, limit: usize) -> usize {
+    /// One run over this client, of up to `limit` calls.
+    pub(super) async fn look(&self, client: &Client, clock: &VirtualClock, limit: usize) {
         let reconciler = client.reconciler();
         let reconciler = if self.frees { reconciler.free_proven_absent() } else { reconciler };
         let report = reconciler.run_once(limit).await;
@@ -36,7 +36,6 @@ impl Operator {
         let found = report.findings.iter();
         let found = found.map(|(key, finding)| Found { key: key.as_str().to_owned(), finding: *finding, at });
         self.found.lock().unwrap().extend(found);
-        report.findings.len()
     }
 
     /// A run every so often, for as long as it is polled; `client` is the one that lives now.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use trunkline_core_types::{BoxFuture, Key, KeyError, KeyProvider, KeySet, VirtualClock};
+use trunkline_core_types::{
+    BoxFuture, EntropyExt, Key, KeyError, KeyProvider, KeySet, SeededEntropy, VirtualClock,
+};
 
 /// When an account's key changes, and how long the provider accepts the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +29,20 @@ impl Rotation {
         Self { changes: changes.to_vec(), overlap }
     }
 
-    /// Whether every change is seen by a cache before the old key ends.
-    pub(super) fn is_gentle(&self) -> bool {
+    /// Up to three changes within `length`, with an overlap of some minutes, of seconds, or none.
+    pub(super) fn draw(entropy: &SeededEntropy, length: Duration) -> Self {
+        let count = [0, 1, 1, 3][entropy.below(4) as usize];
+        let overlap = Duration::from_secs([0, 20, 600][entropy.below(3) as usize]);
+        let mut changes: Vec<_> = (0..count).map(|_| length.mul_f64(0.8 * entropy.fraction())).collect();
+        changes.sort();
+        Self { changes, overlap }
+    }
+
+    /// Whether every change is seen by a cache, which somebody asks until `busy_until`, before the old key ends.
+    pub(super) fn is_gentle(&self, busy_until: Duration) -> bool {
         let apart = self.changes.windows(2).all(|pair| pair[1] - pair[0] > self.overlap);
-        self.changes.is_empty() || (self.overlap >= SEEN_AFTER && apart)
+        let seen = self.changes.iter().all(|at| *at + SEEN_AFTER <= busy_until);
+        self.changes.is_empty() || (self.overlap >= SEEN_AFTER && apart && seen)
     }
 
     /// The number of the key that the store holds.
@@ -67,10 +79,10 @@ impl RotatingKeys {
     }
 
     /// What is wrong with the drops: one that no refusal explains, or a second one of the same version.
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(super) fn problem(&self, busy_until: Duration) -> Option<String> {
         let dropped = self.dropped.lock().unwrap();
         let again = dropped.iter().find(|(_, times)| **times > 1);
-        let needless = dropped.iter().next().filter(|_| self.rotation.is_gentle());
+        let needless = dropped.iter().next().filter(|_| self.rotation.is_gentle(busy_until));
         again.or(needless).map(|(version, times)| format!("key {version} was dropped {times} times"))
     }
 
@@ -108,6 +120,6 @@ mod tests {
         assert_eq!(accepted(0), (0..30).collect::<Vec<_>>());
         assert_eq!(accepted(1), (10..70).collect::<Vec<_>>());
         assert_eq!(accepted(2), (50..80).collect::<Vec<_>>());
-        assert!(!rotation.is_gentle() && Rotation::none().is_gentle());
+        assert!(!rotation.is_gentle(80 * second) && Rotation::none().is_gentle(second));
     }
 }

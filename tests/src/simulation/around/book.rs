@@ -1,0 +1,62 @@
+//! What the provider knows of each key, and what it found wrong.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::plan::Plan;
+use crate::simulation::callbacks::Rung;
+use crate::simulation::jumps::Schedule;
+
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    pub(super) calls: BTreeMap<String, Entry>,
+    /// Creates that ring later, by time.
+    pub(super) later: BTreeMap<(Instant, u64), Create>,
+    pub(super) schedules: BTreeMap<usize, Schedule>,
+    /// Calls that surely hold a lease of the account, until when.
+    pub(super) live: BTreeMap<(usize, String), Instant>,
+    pub(super) number: u64,
+    pub(super) rung: u64,
+    pub(super) quiet: bool,
+    pub(super) pace_violations: u64,
+    pub(super) refused_keys: u64,
+    pub(super) wrong: Vec<String>,
+    pub(super) unproven: Vec<String>,
+    pub(super) trace: u64,
+}
+
+/// What the book knows of one key.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub(super) rings: u32,
+    pub(super) requests: u32,
+    /// A request of it may have rung or may still ring.
+    pub(super) unclear: bool,
+    /// When it came to the client, and when it was rung first, with when that request began.
+    pub(super) came: Option<Instant>,
+    pub(super) rang: Option<(Instant, Instant)>,
+    pub(super) placed: bool,
+    pub(super) call: Option<Arc<Rung>>,
+}
+
+/// A whole create.
+#[derive(Debug, Clone)]
+pub(super) struct Create {
+    pub(super) account: usize,
+    pub(super) key: String,
+    pub(super) to: String,
+    pub(super) began: Instant,
+}
+
+impl Book {
+    /// No more calls than the account may have are surely under a lease.
+    pub(super) fn check_live(&mut self, plan: &Plan, account: usize, now: Instant) {
+        let Some((max, _)) = plan.live_calls else { return };
+        self.live.retain(|_, until| *until > now);
+        let live = self.live.keys().filter(|(of, _)| *of == account).count();
+        if live > max.get() as usize {
+            self.wrong.push(format!("{live} live calls at account {account}"));
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What callers and operator do: bulk, single calls, impatience, a reconcile now and then, and everything placed once more at the end.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::{Either, join, join_all, join3, select};
+use futures_util::{StreamExt, stream};
+use trunkline::{
+    Client, Clock, Error, ErrorKind, Finding, NewCall, Order, Placed, Rate, SeededEntropy, Webhooks,
+};
+use trunkline_core_types::EntropyExt;
+
+use super::Ended;
+use super::world::{World, name};
+use crate::simulation::callbacks::{Receivers, Rung};
+use crate::simulation::lives::Step;
+use crate::simulation::load::End;
+use crate::simulation::operator::Operator;
+
+const SINGLE_TIMEOUT: Duration = Duration::from_secs(20);
+const TICK: Duration = Duration::from_millis(2);
+/// Longer than a life, a late create, a fence, every delay, every late event and the greatest jump of the clock.
+const QUIET: Duration = Duration::from_secs(1_800);
+
+pub(super) struct Load<'a> {
+    world: &'a Arc<World>,
+    client: &'a Client,
+    entropy: SeededEntropy,
+    operator: Operator,
+    ends: Mutex<BTreeMap<String, End>>,
+    ended: Mutex<Ended>,
+}
+
+impl<'a> Load<'a> {
+    pub(super) fn new(world: &'a Arc<World>, client: &'a Client, seed: u64) -> Self {
+        let (operator, entropy) = (Operator::new(world.plan.frees), SeededEntropy::new(seed));
+        Self { world, client, entropy, operator, ends: Mutex::default(), ended: Mutex::default() }
+    }
+
+    pub(super) async fn run(self) -> Ended {
+        let calls = async {
+            join(self.bulk(), self.singles()).await;
+            self.settle_down().await;
+            self.world.callbacks.close();
+        };
+        let web = Web { webhooks: self.client.webhooks(), world: self.world };
+        let events = self.world.callbacks.deliver(&web);
+        let background = join3(self.operate(), self.world.ring_late(), self.change_paces());
+        select(Box::pin(join(calls, events)), Box::pin(background)).await;
+        self.last_check();
+        let left = self.client.shutdown(Duration::from_secs(60)).await.under_way;
+        let mut ended = self.ended.into_inner().unwrap();
+        ended.leaked += left as u64;
+        ended
+    }
+
+    async fn bulk(&self) {
+        let calls = self.world.plan.calls - self.world.plan.calls / 5;
+        let (begins, world) = (self.world.clock.now(), self.world.clone());
+        let orders = stream::iter(0..calls).then(move |number| {
+            let world = world.clone();
+            async move {
+                let at = world.plan.length.mul_f64(number as f64 / calls as f64);
+                world.clock.sleep_until(begins + at).await;
+                let key = format!("bulk-{number}");
+                world.came(&key);
+                order(&world, &key)
+            }
+        });
+        let mut placed = self.client.place_all(orders);
+        while let Some((key, result)) = placed.next().await {
+            self.ended(key.as_str(), end(&result));
+        }
+    }
+
+    async fn singles(&self) {
+        let count = self.world.plan.calls / 5;
+        join_all((0..count).map(|number| {
+            let begins = self.world.plan.length.mul_f64(self.entropy.fraction());
+            let patience = Duration::from_millis(self.entropy.below(3_000));
+            let patience = (self.entropy.below(4) == 0).then_some(patience);
+            self.single(format!("single-{number}"), begins, patience)
+        }))
+        .await;
+    }
+
+    async fn single(&self, key: String, begins: Duration, patience: Option<Duration>) {
+        let clock = &self.world.clock;
+        clock.sleep_until(clock.now() + begins).await;
+        self.forge(&key);
+        match patience {
+            None => self.place(&key).await,
+            Some(patience) => {
+                let timer = clock.sleep_until(clock.now() + patience);
+                if let Either::Right(((), call)) = select(Box::pin(self.place(&key)), timer).await {
+                    drop(call);
+                    self.ended(&key, End::Dropped);
+                }
+            }
+        }
+    }
+
+    async fn place(&self, key: &str) {
+        self.world.came(key);
+        let clock = &self.world.clock;
+        let began = clock.now();
+        let result = self.client.place(order(self.world, key).timeout(SINGLE_TIMEOUT)).await;
+        self.ended.lock().unwrap().late += u64::from(clock.now() > began + SINGLE_TIMEOUT + TICK);
+        self.ended(key, end(&result));
+    }
+
+    /// Somebody else claims that the call rang.
+    fn forge(&self, key: &str) {
+        if self.world.plan.trouble > 0 && self.entropy.below(4) == 0 {
+            self.world.callbacks.forge(&self.world.never(key));
+        }
+    }
+
+    /// The end as the book has it at this moment.
+    fn ended(&self, key: &str, end: End) {
+        let rings = self.world.rings(key);
+        let agrees = match end {
+            End::Placed => rings == 1,
+            End::Rejected | End::Unsent => rings == 0,
+            End::Ambiguous | End::Dropped => rings <= 1,
+        };
+        if !agrees {
+            self.world.wrong(format!("{key} ended {end:?} and was rung {rings} times"));
+        }
+        if end == End::Placed {
+            self.world.placed(key);
+        }
+        self.ends.lock().unwrap().insert(key.to_owned(), end);
+    }
+
+    /// Reconciles now and then; what it frees is placed again.
+    async fn operate(&self) {
+        let clock = &self.world.clock;
+        loop {
+            clock.sleep_until(clock.now() + self.world.plan.interval).await;
+            self.reconcile().await;
+        }
+    }
+
+    /// One run over what is due.
+    async fn reconcile(&self) {
+        self.operator.look(self.client, &self.world.clock, 500).await;
+        let mut freed = Vec::new();
+        for found in self.operator.take() {
+            self.world.note(found.finding as u64);
+            if let Some(problem) = Operator::problem(&found, self.world.rang(&found.key)) {
+                self.world.wrong(problem);
+            }
+            match found.finding {
+                Finding::Placed => self.ended(&found.key, End::Placed),
+                Finding::ProvenAbsent if self.world.plan.frees => {
+                    self.world.freed(&found.key);
+                    freed.push(found.key);
+                }
+                _ => {}
+            }
+        }
+        join_all(freed.iter().map(|key| self.place(key))).await;
+    }
+
+    async fn change_paces(&self) {
+        let (clock, plan) = (&self.world.clock, &self.world.plan);
+        let begins = clock.now();
+        for (at, pace) in &plan.paces.all()[1..] {
+            clock.sleep_until(begins + *at).await;
+            for account in 0..plan.accounts {
+                self.client.set_pace(&name(account).parse().unwrap(), Rate::per_second(*pace)).unwrap();
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Nothing new, no faults any more: everything is found out, and placing it all again rings only whom nobody rang.
+    async fn settle_down(&self) {
+        self.find_out().await;
+        self.place_again(|_| true).await;
+        // Some came to their turn just before their time was over; what an event or a look-up told of them is their answer.
+        self.find_out().await;
+        self.place_again(|end| matches!(end, End::Ambiguous | End::Dropped)).await;
+        self.probe_leases().await;
+    }
+
+    async fn place_again(&self, whose: impl Fn(End) -> bool) {
+        let ends = self.ends.lock().unwrap().clone();
+        let keys: Vec<_> = ends.iter().filter(|(_, end)| whose(**end)).map(|(key, _)| key).collect();
+        for some in keys.chunks(5) {
+            join_all(some.iter().map(|key| self.place(key))).await;
+        }
+    }
+
+    async fn find_out(&self) {
+        let clock = &self.world.clock;
+        clock.sleep_until(clock.now() + QUIET).await;
+        self.world.calm();
+        // The operator may be at it just then.
+        for _ in 0..10 {
+            self.reconcile().await;
+            clock.sleep_until(clock.now() + Duration::from_secs(30)).await;
+        }
+    }
+
+    /// As many calls as may live fit in: every lease of the run has come back.
+    async fn probe_leases(&self) {
+        let Some((max, ttl)) = self.world.plan.live_calls else { return };
+        let clock = &self.world.clock;
+        clock.sleep_until(clock.now() + ttl).await;
+        let probe = |number| async move {
+            let key = format!("probe-{number}");
+            self.world.came(&key);
+            let order = order(self.world, &key).timeout(Duration::from_secs(400));
+            let end = end(&self.client.place(order).await);
+            self.ended(&key, end);
+            if end != End::Placed {
+                self.ended.lock().unwrap().leaked += 1;
+            }
+        };
+        join_all((0..max.get().min(100)).map(probe)).await;
+    }
+
+    /// What nobody rang says so, and what is unknown still could not be asked about.
+    fn last_check(&self) {
+        let plan = &self.world.plan;
+        for (key, end) in &*self.ends.lock().unwrap() {
+            let rings = self.world.rings(key);
+            let wrong = match end {
+                End::Placed => rings != 1,
+                End::Rejected | End::Unsent => rings != 0,
+                End::Ambiguous | End::Dropped => plan.keyed && (plan.frees || rings != 0),
+            };
+            if wrong {
+                self.world.wrong(format!("{key} is {end:?} in the end and was rung {rings} times"));
+            }
+        }
+    }
+}
+
+/// The web server that takes the events.
+struct Web<'a> {
+    webhooks: Webhooks,
+    world: &'a World,
+}
+
+impl Receivers for Web<'_> {
+    fn next(&self) -> Option<(u32, Webhooks)> {
+        Some((0, self.webhooks.clone()))
+    }
+
+    fn taken(&self, call: &Rung, step: Step) {
+        self.world.note(u64::from(step.rank()));
+        if step.rank() == 4 {
+            self.world.lease_ends(call);
+        }
+    }
+}
+
+fn order(world: &World, key: &str) -> Order {
+    let person = world.person(key);
+    Order::new(NewCall::say(&format!("+1415{person:07}"), "hello").unwrap()).key(key).unwrap()
+}
+
+fn end(result: &Result<Placed, Error>) -> End {
+    match result.as_ref().map_err(Error::kind) {
+        Ok(_) => End::Placed,
+        Err(ErrorKind::Rejected) => End::Rejected,
+        Err(ErrorKind::Unsent) => End::Unsent,
+        Err(ErrorKind::Ambiguous) => End::Ambiguous,
+        Err(other) => panic!("the load has no bad input: {other:?}"),
+    }
+}
