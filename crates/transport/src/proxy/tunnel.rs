@@ -28,7 +28,7 @@ pub(super) async fn open(
         failed(host, "broke the connection before it opened the tunnel").with_source(error)
     })?;
     match status(&head) {
-        Some(200..=299) if head.ends_with(b"\r\n\r\n") => Ok(wire),
+        Some(200..=299) if end(&head) == Some(head.len()) => Ok(wire),
         Some(200..=299) => Err(failed(host, "sent bytes of its own into the tunnel")),
         Some(407) if credentials.is_some() => Err(failed(host, "refuses the credentials of its URL (407)")),
         Some(407) => Err(failed(host, "asks for credentials (407); set user and password in its URL")),
@@ -78,8 +78,7 @@ async fn read_head(wire: &mut dyn Wire) -> io::Result<Vec<u8>> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         head.extend_from_slice(&buffer[..count]);
-        let whole = head.windows(4).any(|end| end == b"\r\n\r\n");
-        if whole || head.len() >= MAX_HEAD || !begins_as_http(&head) {
+        if end(&head).is_some() || head.len() >= MAX_HEAD || !begins_as_http(&head) {
             return Ok(head);
         }
     }
@@ -92,10 +91,15 @@ fn begins_as_http(head: &[u8]) -> bool {
     head[..shared] == VERSION[..shared]
 }
 
+/// Where the head ends: what comes after it is no head, however it ends itself.
+fn end(head: &[u8]) -> Option<usize> {
+    Some(head.windows(4).position(|end| end == b"\r\n\r\n")? + 4)
+}
+
 /// The status of a whole head.
 fn status(head: &[u8]) -> Option<u16> {
-    let whole = head.windows(4).any(|end| end == b"\r\n\r\n");
-    let line = head.strip_prefix(VERSION).filter(|_| whole)?;
+    end(head)?;
+    let line = head.strip_prefix(VERSION)?;
     let code = match line {
         [b'0' | b'1', b' ', code @ ..] => code.get(..3)?,
         _ => return None,

@@ -187,6 +187,15 @@ async fn what_is_no_reply_to_connect() {
 }
 
 #[tokio::test]
+async fn what_follows_the_head_is_not_taken_for_its_end() {
+    for more in ["early", "early\r\n\r\n", "\r\n"] {
+        let says = format!("HTTP/1.1 200 OK\r\n\r\n{more}").into_bytes();
+        let refused = fails(Does::Says(says), "").await.to_string();
+        assert!(refused.contains("into the tunnel"), "{more:?}: {refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_proxy_that_hangs_is_left_after_the_connect_time() {
     let proxy = Proxy::start(Does::Hangs).await;
     let mut settings = TransportSettings::default();
