@@ -24,23 +24,35 @@ pub fn check(data: &[u8]) {
     let reply = Some(input.rest()).filter(|reply| !reply.is_empty());
     let folder = Folder::new();
     let conn = folder.open();
-    let written = conn.execute(
-        "INSERT INTO calls (id, key, account, detail, fence_ns, state, class, reply, last_number, claims, tried, claimed_ms, changed_ms)
-         VALUES (1, 'k-1', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        params![account, detail, number(3), state, class, reply, number(0), number(1), number(2), number(4), number(5)],
-    );
+    let written = done(conn.prepare(CALL)).execute(params![
+        account,
+        detail,
+        number(3),
+        state,
+        class,
+        reply,
+        number(0),
+        number(1),
+        number(2),
+        number(4),
+        number(5)
+    ]);
     if written.is_err() {
         return;
     }
+    let attempt = params![number(6), number(7), account, attempt_class, number(8), number(9)];
     // One that the file refuses is not there.
-    let _ = conn.execute(
-        "INSERT INTO attempts (call, number, claim, account, class, begun_ms, ended_ms) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)",
-        params![number(6), number(7), account, attempt_class, number(8), number(9)],
-    );
+    let _ = done(conn.prepare(ATTEMPT)).execute(attempt);
     drop(conn);
     let row = Row { account, state, class, detail, reply, tried: number(2) };
     row.check(&folder);
 }
+
+// A schema without these columns fails at once, so that the target never checks nothing.
+const CALL: &str = "INSERT INTO calls (id, key, account, detail, fence_ns, state, class, reply, last_number, claims, tried, claimed_ms,
+    changed_ms) VALUES (1, 'k-1', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+const ATTEMPT: &str = "INSERT INTO attempts (call, number, claim, account, class, begun_ms, ended_ms)
+    VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)";
 
 /// Later than any fence that is not at the end of time.
 const FAR: Duration = Duration::from_secs(4_000_000_000);

@@ -24,3 +24,8 @@ pub(crate) fn text(shown: &str) {
 pub(crate) fn has_number(text: &str) -> bool {
     text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() >= 7)
 }
+
+/// The word that seeds put where a secret or a value stands; no message of ours has it.
+pub(crate) fn canary(shown: &str) {
+    assert!(!shown.to_ascii_lowercase().contains("canary"), "a value is repeated: {shown}");
+}

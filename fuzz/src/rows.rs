@@ -86,6 +86,7 @@ fn after(line: u64, entry: &Entry) -> u64 {
         Entry::Duplicate(again) => again.line,
         Entry::Rejected(bad) => {
             quiet::text(&bad.reason);
+            quiet::canary(&bad.reason);
             bad.line
         }
         other => panic!("a kind of entry without a check: {other:?}"),
@@ -162,5 +163,5 @@ fn asks(row: &Row, key: &IdempotencyKey) {
         request.headers().get("idempotency-key").map(|value| value.as_bytes()),
         Some(key.as_str().as_bytes())
     );
-    assert!(!format!("{:?}", request.headers()).contains(key.as_str()) || key.as_str().len() < 24);
+    quiet::canary(&format!("{:?}", request.headers()));
 }

@@ -41,15 +41,15 @@ fn parsed<T: FromStr<Err = InputError>>(text: &str) -> Option<T> {
     match text.parse() {
         Ok(value) => Some(value),
         Err(error) => {
-            refused(&error, text);
+            refused(&error);
             None
         }
     }
 }
 
-fn refused(error: &InputError, text: &str) {
+fn refused(error: &InputError) {
     quiet::error(error);
-    assert!(text.len() < 24 || !error.to_string().contains(text), "the value is repeated: {error}");
+    quiet::canary(&error.to_string());
 }
 
 /// Values whose `Display` is the value.
@@ -97,7 +97,7 @@ fn origin(text: &str) {
 fn base(text: &str) {
     let voice = match ClaudeVoice::new(text) {
         Ok(voice) => voice,
-        Err(error) => return refused(&error, text),
+        Err(error) => return refused(&error),
     };
     let Ok(origin) = voice.origin().parse::<Origin>() else { panic!("an origin that does not parse") };
     let Ok(id) = "call_1".parse::<CallId>() else { unreachable!("an id") };
@@ -125,7 +125,7 @@ fn said(text: &str) {
     let Some(said) = parsed::<SpokenText>(text) else { return };
     assert_eq!(said.as_str(), text);
     assert!(text.chars().count() <= SpokenText::MAX && !text.trim().is_empty());
-    assert!(text.len() < 24 || !format!("{said:?}").contains(text));
+    quiet::canary(&format!("{said:?}"));
 }
 
 fn money(text: &str) {
@@ -134,7 +134,7 @@ fn money(text: &str) {
             assert_eq!(Money::parse(&money.amount(), Currency::USD).ok(), Some(money));
             assert!(money.checked_add(Money::zero(Currency::USD)).is_some());
         }
-        Err(error) => refused(&error, text),
+        Err(error) => refused(&error),
     }
 }
 
