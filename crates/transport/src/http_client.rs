@@ -9,8 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue};
-use http::{Request, Uri};
+use http::Request;
+use http::header::HeaderValue;
 use trunkline_core_types::{
     Attempt, AttemptError, BoxFuture, Clock, Deadline, FailureKind, HttpService, InputError, Judge, Origin,
     Outcome,
@@ -71,10 +71,9 @@ impl HttpClient {
     }
 
     async fn attempt(&self, mut attempt: Attempt) -> Outcome {
-        let request = match self.prepare(attempt.take_request()) {
-            Ok(request) => request,
-            Err(error) => return Outcome::unsent(error),
-        };
+        if let Some(refusal) = self.elsewhere(attempt.request()) {
+            return Outcome::unsent(refusal);
+        }
         let ends_by = attempt.deadline().ends_by();
         let now = self.clock.now();
         let (live, reused, now) = match self.pool.take(attempt.operation(), now) {
@@ -93,12 +92,13 @@ impl HttpClient {
             judge: &*self.judge,
             clock: &*self.clock,
             settings: &self.settings,
+            host: &self.host,
             operation: attempt.operation(),
             began: now,
             ends_by,
             reused,
         };
-        let (outcome, live) = exchange.run(live, request, attempt.evidence()).await;
+        let (outcome, live) = exchange.run(live, &mut attempt).await;
         if let Some(mut live) = live {
             // From the hand-out and not from the reply: the server's idle time cannot have begun before, however late the reply is seen.
             (live.served, live.idle_since) = (true, now);
@@ -112,16 +112,10 @@ impl HttpClient {
         self.connector.connect(&*self.clock, until).await
     }
 
-    /// Turns an absolute URL into origin form with a `Host` header, as HTTP/1.1 sends it.
-    fn prepare(&self, mut request: Request<Bytes>) -> Result<Request<Bytes>, AttemptError> {
-        if !self.connector.origin().serves(request.uri()) {
-            let message = "the URL goes to another origin than this client's; nothing was sent";
-            return Err(AttemptError::new(FailureKind::Request, message));
-        }
-        let path = request.uri().path_and_query().cloned();
-        *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
-        request.headers_mut().insert(HOST, self.host.clone());
-        Ok(request)
+    fn elsewhere(&self, request: &Request<Bytes>) -> Option<AttemptError> {
+        let message = "the URL goes to another origin than this client's; nothing was sent";
+        let here = self.connector.origin().serves(request.uri());
+        (!here).then(|| AttemptError::new(FailureKind::Request, message))
     }
 }
 

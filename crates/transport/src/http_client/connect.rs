@@ -69,6 +69,7 @@ impl Connector {
                 },
             )?;
         let connection = Box::new(connection);
-        Ok(Live { sender, connection, written, ended: false, served: false, idle_since: clock.now() })
+        let (idle_since, alarm) = (clock.now(), None);
+        Ok(Live { sender, connection, written, ended: false, served: false, idle_since, alarm })
     }
 }

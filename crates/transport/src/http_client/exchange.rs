@@ -6,11 +6,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::header::{HOST, HeaderValue};
+use http::{Request, Response, Uri};
 use hyper::body::{Body, Incoming};
 use trunkline_core_types::{
-    AttemptError, BoxFuture, Class, Clock, Evidence, FailureKind, Judge, Operation, Outcome, Progress, Reply,
-    class_of_reply,
+    Attempt, AttemptError, BoxFuture, Class, Clock, Evidence, FailureKind, Judge, Operation, Outcome,
+    Progress, Reply, class_of_reply,
 };
 
 use super::io::Written;
@@ -21,6 +22,7 @@ pub(super) struct Exchange<'a> {
     pub(super) judge: &'a dyn Judge,
     pub(super) clock: &'a dyn Clock,
     pub(super) settings: &'a TransportSettings,
+    pub(super) host: &'a HeaderValue,
     pub(super) operation: Operation,
     /// When the connection was handed out.
     pub(super) began: Instant,
@@ -30,15 +32,12 @@ pub(super) struct Exchange<'a> {
 
 impl Exchange<'_> {
     /// Sends and receives. Gives the connection back where another request may follow on it.
-    pub(super) async fn run(
-        self,
-        live: Live,
-        request: Request<Bytes>,
-        evidence: &Evidence,
-    ) -> (Outcome, Option<Live>) {
-        let mut held = Held::new(live, evidence);
-        let mut timer = Timer::new(&self);
-        let response = match self.head(&mut held, &mut timer, request).await {
+    pub(super) async fn run(self, mut live: Live, attempt: &mut Attempt) -> (Outcome, Option<Live>) {
+        let mut timer = Timer::new(&self, live.alarm.take());
+        let request = origin_form(attempt.take_request(), self.host);
+        let evidence = attempt.evidence();
+        let (mut held, response) = Held::start(live, evidence, request);
+        let response = match self.head(&mut held, &mut timer, pin!(response)).await {
             Ok(response) => response,
             Err(failure) => return (self.without_head(held, failure), None),
         };
@@ -56,7 +55,10 @@ impl Exchange<'_> {
             true => Class::Deferred,
             false => class,
         };
-        let live = held.settle(class, failure.is_none());
+        let mut live = held.settle(class, failure.is_none());
+        if let Some(live) = &mut live {
+            live.alarm = timer.alarm;
+        }
         let result = match failure {
             None => Ok(Reply::new(Response::from_parts(head, body))),
             Some(error) => Err(error.with_status(head.status)),
@@ -68,11 +70,10 @@ impl Exchange<'_> {
         &self,
         held: &mut Held<'_>,
         timer: &mut Timer<'_>,
-        request: Request<Bytes>,
+        mut response: Pin<&mut impl Future<Output = hyper::Result<Response<Incoming>>>>,
     ) -> Result<Response<Incoming>, Failure> {
         let (evidence, base) = (held.evidence, held.base);
         let Some(live) = &mut held.live else { return Err(Failure::of(FailureKind::Connection)) };
-        let mut response = pin!(live.sender.send_request(request.map(Into::into)));
         poll_fn(|cx| {
             let ended = live.poll_ended(cx);
             evidence.reached(written(&live.written, base));
@@ -95,6 +96,14 @@ impl Exchange<'_> {
         }
         Outcome::new(class, Err(failure.after(held.evidence.progress())))
     }
+}
+
+/// An absolute URL in origin form with a `Host` header, as HTTP/1.1 sends it.
+fn origin_form(mut request: Request<Bytes>, host: &HeaderValue) -> Request<Bytes> {
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
+    request.headers_mut().insert(HOST, host.clone());
+    request
 }
 
 /// Why no head came.
@@ -231,10 +240,16 @@ struct Held<'a> {
 }
 
 impl<'a> Held<'a> {
-    fn new(live: Live, evidence: &'a Evidence) -> Self {
+    /// Hands the request to the connection, which writes it once it is polled.
+    fn start(
+        mut live: Live,
+        evidence: &'a Evidence,
+        request: Request<Bytes>,
+    ) -> (Self, impl Future<Output = hyper::Result<Response<Incoming>>> + use<>) {
         let base = live.written.get();
         evidence.live();
-        Self { live: Some(live), evidence, base, accepted: false }
+        let response = live.sender.send_request(request.map(Into::into));
+        (Self { live: Some(live), evidence, base, accepted: false }, response)
     }
 
     /// A 2xx head came: final, whatever happens to the rest.
@@ -290,6 +305,12 @@ impl Drop for Held<'_> {
     }
 }
 
+/// A timer that a connection keeps from one attempt to the next: most replies come long before it, so few are ever armed.
+pub(super) struct Alarm {
+    at: Instant,
+    fires: BoxFuture<'static, ()>,
+}
+
 /// The attempt's one timer: the earliest of the read time and the deadline, armed only once something waits.
 struct Timer<'a> {
     clock: &'a dyn Clock,
@@ -297,18 +318,18 @@ struct Timer<'a> {
     since: Option<Instant>,
     ends_by: Instant,
     read_timeout: std::time::Duration,
-    armed: Option<BoxFuture<'static, ()>>,
+    alarm: Option<Alarm>,
 }
 
 impl<'a> Timer<'a> {
-    fn new(exchange: &Exchange<'a>) -> Self {
+    fn new(exchange: &Exchange<'a>, alarm: Option<Alarm>) -> Self {
         let (since, ends_by) = (Some(exchange.began), exchange.ends_by);
         let read_timeout = exchange.settings.read_timeout;
-        Self { clock: exchange.clock, since, ends_by, read_timeout, armed: None }
+        Self { clock: exchange.clock, since, ends_by, read_timeout, alarm }
     }
 
     fn restart(&mut self) {
-        (self.since, self.armed) = (None, None);
+        self.since = None;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -316,11 +337,21 @@ impl<'a> Timer<'a> {
         if trunkline_core_types::Mutation::ReplyIgnoresDeadline.is_on() {
             self.ends_by += self.read_timeout;
         }
-        let timer = self.armed.get_or_insert_with(|| {
-            let since = self.since.unwrap_or_else(|| self.clock.now());
-            self.clock.sleep_until(self.ends_by.min(since + self.read_timeout))
-        });
-        timer.as_mut().poll(cx)
+        let since = *self.since.get_or_insert_with(|| self.clock.now());
+        let due = self.ends_by.min(since + self.read_timeout);
+        loop {
+            // One for an earlier moment serves until then.
+            if self.alarm.as_ref().is_none_or(|alarm| alarm.at > due) {
+                self.alarm = Some(Alarm { at: due, fires: self.clock.sleep_until(due) });
+            }
+            let Some(alarm) = &mut self.alarm else { return Poll::Pending };
+            ready!(alarm.fires.as_mut().poll(cx));
+            let is_due = alarm.at >= due;
+            self.alarm = None;
+            if is_due {
+                return Poll::Ready(());
+            }
+        }
     }
 }
 

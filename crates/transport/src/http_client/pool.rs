@@ -12,6 +12,7 @@ use hyper::client::conn::http1::{Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use trunkline_core_types::Operation;
 
+use super::exchange::Alarm;
 use super::io::{Stream, Written};
 use crate::Reuse;
 
@@ -26,6 +27,8 @@ pub(super) struct Live {
     pub(super) served: bool,
     /// Connected, or handed out last: before that the server's idle time cannot have begun.
     pub(super) idle_since: Instant,
+    /// The timer of its last attempt, for the next one.
+    pub(super) alarm: Option<Alarm>,
 }
 
 impl Live {

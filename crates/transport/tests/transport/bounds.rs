@@ -13,7 +13,7 @@ use trunkline_core_types::{
 };
 use trunkline_transport::{Dial, HttpClient, TransportSettings, Wire};
 
-use crate::scripted::{BODY, Script, ScriptedDial, URL, client_with, create_within};
+use crate::scripted::{BODY, Script, ScriptedDial, Then, URL, client_with, create_within};
 
 /// A peer that answers with this, one byte at a time and this long apart.
 #[derive(Debug)]
@@ -108,6 +108,28 @@ async fn a_slow_body_that_ends_in_time_is_read_to_its_end() {
     let (outcome, seconds) = dripping(reply, Duration::from_millis(100)).await;
     assert_eq!(outcome.result.unwrap().body().as_ref(), b"abc");
     assert!(seconds > 5.0, "{seconds}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_on_a_used_connection_has_its_own_time_and_not_that_of_the_one_before() {
+    let reply = "HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n";
+    for (allowed, took) in [(60.0, 10.0), (7.0, 7.0), (0.5, 0.5)] {
+        let (dial, clock) = (ScriptedDial::new([Script::takes(0, Then::Hang)]), VirtualClock::new());
+        let client = client_with(dial.clone(), TransportSettings::default());
+        let after = |seconds| clock.sleep_until(clock.now() + Duration::from_secs_f64(seconds));
+        let (first, ()) = tokio::join!(client.send(create_within(Duration::from_secs(20))), async {
+            after(1.0).await;
+            dial.connection(0).lock().unwrap().revive(Script::replies(reply));
+        });
+        assert_eq!(first.class, Class::Accepted);
+        after(5.0).await;
+        dial.connection(0).lock().unwrap().revive(Script::replies(""));
+        let began = clock.now();
+        let second = client.send(create_within(Duration::from_secs_f64(allowed))).await;
+        assert_eq!((ended(second), dial.count()), ((Class::Ambiguous, FailureKind::Timeout), 1));
+        let seconds = (clock.now() - began).as_secs_f64();
+        assert!((took..took + 0.01).contains(&seconds), "{allowed} allowed, {seconds} taken");
+    }
 }
 
 /// A create answered with a head of exactly this many bytes, and no body.
