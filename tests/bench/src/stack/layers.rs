@@ -21,7 +21,7 @@ use trunkline_core_types::{Attempt, Deadline, HttpService, Intent, Origin, Outco
 use trunkline_journal::MemoryJournal;
 use trunkline_ratelimit::{LocalPacerSettings, UnlimitedPacer};
 use trunkline_telemetry::{AttemptMetrics, CallMetrics};
-use trunkline_transport::{Journaled, Limiter, Retry, Signer};
+use trunkline_transport::{Breaker, BreakerSettings, Journaled, Limiter, Retry, Signer};
 
 use super::BASE;
 use crate::sample;
@@ -34,6 +34,7 @@ pub(super) enum Depth {
     Journal,
     Bearer,
     BodySignature,
+    Breaker,
     Pacing,
     Retry,
     CallMetrics,
@@ -44,12 +45,13 @@ pub(super) enum Depth {
 }
 
 impl Depth {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Leaf,
         Self::AttemptMetrics,
         Self::Journal,
         Self::Bearer,
         Self::BodySignature,
+        Self::Breaker,
         Self::Pacing,
         Self::Retry,
         Self::CallMetrics,
@@ -66,6 +68,7 @@ impl Depth {
             Self::Journal => "journal",
             Self::Bearer => "bearer",
             Self::BodySignature => "body-signature",
+            Self::Breaker => "breaker",
             Self::Pacing => "pacing",
             Self::Retry => "retry",
             Self::CallMetrics => "call-metrics",
@@ -83,6 +86,7 @@ impl Depth {
             Self::Journal => "+ journal in memory: claim, begin, end",
             Self::Bearer => "+ signer: cached key, Bearer",
             Self::BodySignature => "+ X-Signature over 100 B",
+            Self::Breaker => "+ breaker, closed",
             Self::Pacing => "+ limiter that never waits",
             Self::Retry => "+ retry",
             Self::CallMetrics => "+ call metrics, no recorder",
@@ -180,6 +184,10 @@ impl Bench {
         }
         if depth >= Depth::Bearer {
             stack = Arc::new(Signer::new(stack, Arc::new(self.signers(depth)?), clock.clone()));
+        }
+        if depth >= Depth::Breaker {
+            let (settings, entropy) = (BreakerSettings::default(), Arc::new(SystemEntropy::new()));
+            stack = Arc::new(Breaker::new(stack, settings, clock.clone(), entropy, observer.clone())?);
         }
         if depth >= Depth::Pacing {
             stack = Arc::new(Limiter::new(stack, self.pacer(depth)?, clock.clone(), observer.clone()));
