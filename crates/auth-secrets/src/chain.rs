@@ -17,6 +17,9 @@ pub struct Signers {
 }
 
 impl Signers {
+    /// The epoch of no key: one of the chain's keys is another by now.
+    const PAST: u64 = u64::MAX;
+
     /// A chain that begins with this signer; there is none without one, so that no request goes out unsigned by mistake.
     pub fn new(first: impl Sign) -> Self {
         Self { headers: vec![Arc::new(first)], body: None }
@@ -77,8 +80,16 @@ impl Sign for Signers {
         })
     }
 
-    fn learn(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+    fn epoch(&self) -> u64 {
+        self.in_order().map(|signer| signer.epoch()).fold(0, u64::wrapping_add)
+    }
+
+    fn learn(&self, epoch: u64, status: StatusCode, headers: &HeaderMap) -> bool {
+        let epochs: Vec<_> = self.in_order().map(|signer| signer.epoch()).collect();
+        let same = epochs.iter().copied().fold(0, u64::wrapping_add) == epoch;
         // Each has to hear of it: any of them may hold the key that was refused.
-        self.in_order().fold(false, |learned, signer| signer.learn(status, headers) | learned)
+        self.in_order().zip(epochs).fold(false, |learned, (signer, epoch)| {
+            signer.learn(if same { epoch } else { Self::PAST }, status, headers) | learned
+        })
     }
 }

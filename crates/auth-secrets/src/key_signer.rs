@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -59,23 +60,33 @@ pub trait Scheme: 'static {
 
 /// Signs requests to one origin, and to no other, with one key under a [`Scheme`].
 ///
-/// A 401 drops the version that signed last, once per version (the last 16 are remembered). `Debug` shows the origin and no key.
+/// A 401 drops the version that signed, once per version (the last 16 are remembered); one that comes after another key began to sign
+/// drops nothing. `Debug` shows the origin and no key.
 pub struct KeySigner<S: Scheme> {
     origin: Origin,
     keys: Arc<dyn KeyProvider>,
     made: ArcSwapOption<Made<S::Made>>,
     refused: Mutex<VecDeque<Arc<str>>>,
+    next: AtomicU64,
 }
 
 struct Made<T> {
     version: Arc<str>,
     value: T,
+    /// Its epoch: no two have the same.
+    number: u64,
 }
 
 impl<S: Scheme> KeySigner<S> {
     /// A signer for this origin with this key.
     pub fn new(origin: Origin, keys: Arc<dyn KeyProvider>) -> Self {
-        Self { origin, keys, made: ArcSwapOption::empty(), refused: Mutex::default() }
+        Self {
+            origin,
+            keys,
+            made: ArcSwapOption::empty(),
+            refused: Mutex::default(),
+            next: AtomicU64::new(0),
+        }
     }
 
     /// What the scheme makes of this key, once per version.
@@ -85,7 +96,9 @@ impl<S: Scheme> KeySigner<S> {
         {
             return Ok(made.clone());
         }
-        let made = Arc::new(Made { version: key.version().into(), value: S::make(key)? });
+        let value = S::make(key)?;
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let made = Arc::new(Made { version: key.version().into(), value, number });
         self.made.store(Some(made.clone()));
         Ok(made)
     }
@@ -150,12 +163,17 @@ impl<S: Scheme> Sign for KeySigner<S> {
     }
 
     /// Drops the version that signed last after a 401: true the first time, false for a version dropped before.
-    fn learn(&self, status: StatusCode, _: &HeaderMap) -> bool {
+    /// Before the first key it is that of the first one.
+    fn epoch(&self) -> u64 {
+        self.made.load().as_ref().map_or(0, |made| made.number)
+    }
+
+    fn learn(&self, epoch: u64, status: StatusCode, _: &HeaderMap) -> bool {
         if status != StatusCode::UNAUTHORIZED {
             return false;
         }
         let made = self.made.load();
-        let Some(made) = made.as_ref() else { return false };
+        let Some(made) = made.as_ref().filter(|made| made.number == epoch) else { return false };
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.contains(&made.version) {
             #[cfg(trunkline_mutation)]

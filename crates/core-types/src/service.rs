@@ -50,10 +50,15 @@ pub trait Sign: Debug + Send + Sync + 'static {
         })
     }
 
-    /// Learns from a reply. True if it was a 401 and the key that signed was dropped for the first time, so that asking again may
-    /// help; once per key version.
-    fn learn(&self, status: StatusCode, headers: &HeaderMap) -> bool {
-        let _ = (status, headers);
+    /// Another number for each key that signs. Read before `sign`, it tells `learn` whether the key is still the same. Default: 0.
+    fn epoch(&self) -> u64 {
+        0
+    }
+
+    /// Learns from the reply to a request that was signed after `epoch` was read. True if it was a 401 and the key that signed was
+    /// dropped for the first time, so that asking again may help; once per key version. A key that came since is not the one refused.
+    fn learn(&self, epoch: u64, status: StatusCode, headers: &HeaderMap) -> bool {
+        let _ = (epoch, status, headers);
         false
     }
 }

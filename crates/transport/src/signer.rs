@@ -24,6 +24,7 @@ impl Signer {
     }
 
     async fn signed(&self, mut attempt: Attempt) -> Outcome {
+        let epoch = self.sign.epoch();
         let signed = match self.sign.sign_at_once(attempt.request_mut()) {
             Some(signed) => signed,
             // Boxed, since most attempts find the key in hand.
@@ -35,7 +36,7 @@ impl Signer {
         let evidence = attempt.evidence().clone();
         let mut outcome = self.inner.send(attempt).await;
         let Ok(reply) = &outcome.result else { return outcome };
-        let dropped = self.sign.learn(reply.status(), reply.headers());
+        let dropped = self.sign.learn(epoch, reply.status(), reply.headers());
         if dropped
             && reply.status() == StatusCode::UNAUTHORIZED
             && outcome.class == Class::Rejected(Scope::Account)

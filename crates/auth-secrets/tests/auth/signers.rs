@@ -110,7 +110,7 @@ async fn a_401_is_learnt_once_for_each_version_and_by_every_signer() {
     let (token, secret) = (Shelf::new(key("one", "kv-1")), Shelf::new(key("mac", "kv-9")));
     let chain = Signers::new(BearerSigner::new(origin(), token.clone()))
         .with_body_signature(XSignatureSigner::new(origin(), secret.clone()));
-    let learn = |status| chain.learn(status, &HeaderMap::new());
+    let learn = |status| chain.learn(chain.epoch(), status, &HeaderMap::new());
     assert!(!learn(StatusCode::UNAUTHORIZED), "nothing was signed yet");
 
     chain.sign(&mut request(URL, b""), soon()).await.unwrap();
@@ -125,6 +125,22 @@ async fn a_401_is_learnt_once_for_each_version_and_by_every_signer() {
     assert!(learn(StatusCode::UNAUTHORIZED));
     assert!(!learn(StatusCode::UNAUTHORIZED));
     assert_eq!(*token.invalidated.lock().unwrap(), ["kv-1", "kv-2"]);
+}
+
+#[tokio::test]
+async fn a_401_that_comes_late_refuses_no_newer_key() {
+    let (token, secret) = (Shelf::new(key("one", "kv-1")), Shelf::new(key("mac", "kv-9")));
+    let chain = Signers::new(BearerSigner::new(origin(), token.clone()))
+        .with_body_signature(XSignatureSigner::new(origin(), secret.clone()));
+    let learn = |epoch| chain.learn(epoch, StatusCode::UNAUTHORIZED, &HeaderMap::new());
+    let old = chain.epoch();
+    chain.sign(&mut request(URL, b""), soon()).await.unwrap();
+    assert!(learn(old));
+    *token.now.lock().unwrap() = key("two", "kv-2");
+    chain.sign(&mut request(URL, b""), soon()).await.unwrap();
+    assert!(!learn(old), "signed by kv-1, which was dropped before");
+    assert_eq!(*token.invalidated.lock().unwrap(), ["kv-1"]);
+    assert!(learn(chain.epoch()), "kv-2 has its own one chance");
 }
 
 #[tokio::test]
@@ -158,7 +174,8 @@ async fn warming_fetches_every_key_and_none_for_another_origin() {
     let [bearer, secret] = shelves.clone();
     let signers = Signers::new(BearerSigner::new(origin(), bearer))
         .with_body_signature(XSignatureSigner::new(origin(), secret));
-    let refuse = |signers: &Signers| signers.learn(StatusCode::UNAUTHORIZED, &HeaderMap::new());
+    let refuse =
+        |signers: &Signers| signers.learn(signers.epoch(), StatusCode::UNAUTHORIZED, &HeaderMap::new());
     signers.warm(&request("https://evil.example/v1/calls", b"{}"), soon()).await;
     assert!(!refuse(&signers));
     signers.warm(&request(URL, b"{}"), soon()).await;
@@ -197,6 +214,6 @@ async fn a_key_that_is_not_in_hand_is_waited_for() {
     signer.warm(&request, soon()).await;
     assert!(signer.is_ready());
     signer.sign_at_once(&mut request).unwrap().unwrap();
-    assert!(signer.learn(StatusCode::UNAUTHORIZED, &HeaderMap::new()));
+    assert!(signer.learn(signer.epoch(), StatusCode::UNAUTHORIZED, &HeaderMap::new()));
     assert!(!signer.is_ready(), "a refused key is not in hand any more");
 }

@@ -308,7 +308,7 @@ impl Sign for Pen {
         Box::pin(async { failed.map_or(Ok(()), Err) })
     }
 
-    fn learn(&self, status: StatusCode, _: &HeaderMap) -> bool {
+    fn learn(&self, _: u64, status: StatusCode, _: &HeaderMap) -> bool {
         let mut learned = self.learns.lock().unwrap();
         *learned += u32::from(status == StatusCode::UNAUTHORIZED);
         status == StatusCode::UNAUTHORIZED && *learned == 1
