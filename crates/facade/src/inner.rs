@@ -9,6 +9,7 @@ use trunkline_core_types::{
     AccountId, Attempt, BreakerState, Call, Class, ClockExt, Deadline, E164, HttpService, IdempotencyKey,
     KeyProvider, Leases, NewCall, Observer, Operation, Outcome, Provider, ProviderError, WebUrl,
 };
+use trunkline_journal::MemoryCalls;
 use trunkline_ratelimit::LocalPacer;
 use trunkline_transport::BreakerHandle;
 
@@ -18,7 +19,6 @@ use crate::flights::Flights;
 use crate::reconcile::Cursor;
 use crate::stack::Shared;
 use crate::steady::Steady;
-use crate::webhooks::Heard;
 use crate::{DialCheck, Error};
 
 pub(crate) struct Inner {
@@ -30,7 +30,8 @@ pub(crate) struct Inner {
     pub(crate) bulk: Bulk,
     pub(crate) drain: Drain,
     pub(crate) flights: Flights,
-    pub(crate) heard: Heard,
+    /// What is heard of calls, where the journal does not keep it.
+    pub(crate) heard: MemoryCalls,
     pub(crate) cursor: Cursor,
 }
 

@@ -51,7 +51,11 @@ async fn fly(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> {
         let placed = inner.replay(&job.key, class, record)?;
         return Ok(Placed { replayed: false, tries: outcome.tries, ..placed });
     }
-    conclude(route, &job.key, &outcome, false)
+    let placed = conclude(route, &job.key, &outcome, false)?;
+    if let (Some(calls), Some(call)) = (inner.shared.journal.calls(), &placed.call) {
+        calls.placed(&job.key, call);
+    }
+    Ok(placed)
 }
 
 impl Inner {

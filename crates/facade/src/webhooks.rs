@@ -1,7 +1,5 @@
 //! Callbacks in: verified, taken once, and what they prove noted.
 
-mod heard;
-
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,17 +7,17 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{Request, Response};
 use trunkline_core_types::{
-    AccountId, CallEvent, CallRef, CallState, CallStatus, Class, Fact, JournalErrorKind, KeySet, Pacer,
-    Reply, Signal, WebhookError, WebhookErrorKind,
+    AccountId, BoxFuture, CallEvent, CallJournal, CallRef, CallState, CallStatus, Class, ClockExt, Fact,
+    Heard, JournalError, JournalErrorKind, KeySet, Pacer, Reply, Signal, WebhookError, WebhookErrorKind,
 };
-
-pub(crate) use heard::Heard;
 
 use crate::Client;
 use crate::inner::{Inner, Route};
 
 /// How long a callback may wait for the signing key.
 const KEY_WAIT: Duration = Duration::from_secs(5);
+/// How long it may wait for the journal.
+const JOURNAL_WAIT: Duration = Duration::from_secs(5);
 
 /// Takes the callbacks of a client's accounts. Cheap to clone; all handles of one client share what they have heard.
 ///
@@ -70,9 +68,9 @@ impl Webhooks {
     ///
     /// An event proves that its call was placed: it settles the call under the key in its signed body, also one whose outcome was not
     /// known. A final status ends the call's live-call lease, and the first ring tells the limiter how long the call was queued, see
-    /// [`Account::queue_bound`](crate::Account::queue_bound). An event id is remembered for 48 hours, twice the age at which an event is
-    /// refused, and the newest 100,000 of them; what falls out is taken again, which changes nothing. The state of the newest 100,000
-    /// calls is kept, in memory. A callback that fails its check changes nothing at all.
+    /// [`Account::queue_bound`](crate::Account::queue_bound). Events and the state of their calls are kept by the
+    /// journal, so that with a durable one a repeat is known after a restart too; by a journal that keeps none, in memory, for the newest
+    /// 100,000 calls. An event that was forgotten is taken again, which changes nothing. A callback that fails its check changes nothing at all.
     ///
     /// After the sender changed its secret without ours as the previous one, its callbacks are refused until the key cache looks at the
     /// store again (a minute by default); the sender repeats them.
@@ -101,8 +99,29 @@ impl Webhooks {
     }
 
     /// The call as its events tell it so far; `None` if none was heard.
-    pub fn state(&self, call: &CallRef) -> Option<CallState> {
-        self.0.heard.state(call)
+    ///
+    /// # Errors
+    /// [`WebhookErrorKind::Unavailable`] if the journal did not answer.
+    pub async fn state(&self, call: &CallRef) -> Result<Option<CallState>, WebhookError> {
+        self.answered("the journal could not tell what was heard", self.calls().state(call)).await
+    }
+
+    /// Where events are kept.
+    fn calls(&self) -> &dyn CallJournal {
+        self.0.shared.journal.calls().unwrap_or(&self.0.heard)
+    }
+
+    async fn answered<T>(
+        &self,
+        problem: &'static str,
+        asked: BoxFuture<'_, Result<T, JournalError>>,
+    ) -> Result<T, WebhookError> {
+        let clock = &self.0.shared.clock;
+        let unavailable = || WebhookError::new(WebhookErrorKind::Unavailable, problem);
+        match clock.bounded(clock.now() + JOURNAL_WAIT, asked).await {
+            Some(answer) => answer.map_err(|error| unavailable().with_source(error)),
+            None => Err(unavailable()),
+        }
     }
 
     async fn take(&self, route: &Route, request: &Request<Bytes>) -> Result<Accepted, WebhookError> {
@@ -110,19 +129,28 @@ impl Webhooks {
         let keys = self.keys(route).await?;
         let event = route.provider.webhook(request, &keys, clock.wall())?;
         let reference = CallRef { account: route.account.clone(), id: event.call.id.clone() };
-        if let Some(state) = self.0.heard.again(&reference, &event, clock.now()) {
-            return Ok(Accepted { reference, known: event.key.is_some(), event, state, duplicate: true });
-        }
-        // Noted first: an event whose proof could not be noted has to come again.
+        // Noted first: an event whose proof could not be noted has to come again. Of a repeat it changes nothing.
         let known = self.settle(route, &event)?;
+        let Heard { state, duplicate } = self.hear(route, &reference, &event).await?;
+        if duplicate {
+            return Ok(Accepted { reference, known, event, state, duplicate });
+        }
         if let (Some(key), Some((leases, _))) = (&event.key, &route.leases)
             && event.call.status.is_final()
         {
             leases.release(key.as_str());
         }
         feed_back(route, &event);
-        let state = self.0.heard.note(&reference, &event, clock.now());
-        Ok(Accepted { reference, event, state, duplicate: false, known })
+        Ok(Accepted { reference, event, state, duplicate, known })
+    }
+
+    async fn hear(&self, route: &Route, call: &CallRef, event: &CallEvent) -> Result<Heard, WebhookError> {
+        let heard =
+            self.answered("the journal could not keep the event", self.calls().hear(call, event)).await;
+        if heard.is_err() {
+            route.observer.saw(Fact::JournalFailed { step: "hear" });
+        }
+        heard
     }
 
     async fn keys(&self, route: &Route) -> Result<KeySet, WebhookError> {
@@ -171,6 +199,6 @@ fn feed_back(route: &Route, event: &CallEvent) {
 
 impl fmt::Debug for Webhooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Webhooks").field("heard", &self.0.heard).finish_non_exhaustive()
+        f.debug_struct("Webhooks").field("heard", &self.calls()).finish_non_exhaustive()
     }
 }

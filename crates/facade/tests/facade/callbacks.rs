@@ -246,7 +246,7 @@ async fn a_callback_settles_what_a_reset_left_open() {
     let placed = world.client.place(order(1)).await.unwrap();
     let reference = placed.reference.unwrap();
     assert_eq!((reference.id.as_str(), placed.replayed), (&*world.sim.calls()[0].call_id, true));
-    assert!(world.client.webhooks().state(&reference).unwrap().is_over());
+    assert!(world.client.webhooks().state(&reference).await.unwrap().unwrap().is_over());
     assert_eq!((world.sim.times_rung("+14155550001"), world.sim.book().duplicates), (1, 0));
 }
 

@@ -12,6 +12,8 @@ mod callbacks;
 mod clock_back;
 mod drops;
 mod failover;
+#[cfg(feature = "sqlite")]
+mod heard;
 #[cfg(feature = "reqwest")]
 mod leaf;
 mod listed;

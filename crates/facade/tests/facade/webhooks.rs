@@ -145,12 +145,12 @@ async fn any_order_and_duplicates_give_one_state_and_a_late_duplicate_changes_no
         webhooks.accept(&main_account(), &told(n, status)).await.unwrap();
     }
     let call = "main/call_7".parse().unwrap();
-    let state = client.webhooks().state(&call).unwrap();
+    let state = client.webhooks().state(&call).await.unwrap().unwrap();
     assert_eq!(state.status(), Some(&CallStatus::Completed), "the first end holds");
     tokio::time::advance(Duration::from_secs(23 * 3600)).await;
     let late = webhooks.accept(&main_account(), &told(1, "ringing")).await.unwrap();
     assert_eq!((late.duplicate, late.state), (true, state.clone()));
-    assert_eq!(webhooks.state(&call), Some(state));
+    assert_eq!(webhooks.state(&call).await.unwrap(), Some(state));
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,7 +205,7 @@ async fn what_fails_its_check_touches_nothing_and_is_counted() {
         assert_eq!((error.kind(), error.status().as_u16()), (kind, code));
         assert!(!format!("{error} {error:?}").contains("canary"));
         assert!(client.place(keyed("k")).await.unwrap_err().is_ambiguous(), "{kind:?}");
-        assert!(webhooks.state(&"main/call_7".parse().unwrap()).is_none());
+        assert!(webhooks.state(&"main/call_7".parse().unwrap()).await.unwrap().is_none());
     }
     let of = |name: &str| name.parse::<AccountId>().unwrap();
     let request = signed(&good, SECRET);
