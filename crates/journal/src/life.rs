@@ -122,8 +122,12 @@ impl Open {
         })
     }
 
-    /// What the claimer's fold or a proof does to the key at `now`.
-    pub(crate) fn settle(&mut self, class: Class, now: SystemTime) -> Result<Step, JournalError> {
+    /// What the claimer's fold or a proof does to the key; `now` is asked only where the fence matters.
+    pub(crate) fn settle(
+        &mut self,
+        class: Class,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Result<Step, JournalError> {
         match class {
             Class::Accepted => return Ok(Step::Settles(class)),
             #[cfg(trunkline_mutation)]
@@ -137,7 +141,7 @@ impl Open {
             _ => {}
         }
         // Before the fence a byte of the attempt may still leave: a refusal proves nothing yet.
-        if self.in_flight() && now < self.intent.fence {
+        if self.in_flight() && now() < self.intent.fence {
             return Err(state("settle: an attempt is in flight; end it, or wait for the call's fence"));
         }
         Ok(match class {

@@ -2,7 +2,7 @@
 
 mod calls;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,8 @@ use crate::life::{Ended, Open, Step, state};
 ///
 /// Holds at most [`max_keys`](Self::max_keys) keys. A new key beyond that first sweeps keys that were settled or freed longer than
 /// [`retention`](Self::retention) ago (a swept key is forgotten: claiming it dials); if there is none the claim is refused as
-/// [`JournalErrorKind::Full`]. Open keys are never swept. Every step is `O(log keys)` under one lock; nothing is ever awaited.
+/// [`JournalErrorKind::Full`]. Open keys are never swept. Keys go in the order of their ends, so after the wall clock was set back those of before wait until
+/// its time has come again. Every step is `O(log open keys)` under one lock; nothing is ever awaited.
 ///
 /// `Debug` prints counts only. The caller bounds the size of details and replies.
 pub struct MemoryJournal {
@@ -41,8 +42,8 @@ struct Keys {
     /// In key order, for paging.
     open: BTreeMap<IdempotencyKey, Open>,
     ended: HashMap<IdempotencyKey, (SystemTime, Ended)>,
-    /// The same keys as `ended`, oldest first.
-    by_age: BTreeSet<(SystemTime, IdempotencyKey)>,
+    /// The same keys as `ended` in the order of their ends, and some that were claimed again since.
+    by_age: VecDeque<(SystemTime, IdempotencyKey)>,
 }
 
 impl MemoryJournal {
@@ -97,14 +98,19 @@ impl MemoryJournal {
             Some((_, ended)) if *ended.detail() != intent.detail => return Ok(Claim::Mismatch),
             Some((_, ended)) => match ended.answer().cloned() {
                 Some((class, reply)) => return Ok(Claim::Settled(class, reply)),
-                None => ended.last(),
+                None => Some(ended.last()),
             },
             None => {
-                keys.make_room(self.max_keys, self.clock.wall().checked_sub(self.retention))?;
-                0
+                if keys.is_full(self.max_keys) {
+                    keys.make_room(self.max_keys, self.clock.wall().checked_sub(self.retention))?;
+                }
+                None
             }
         };
-        keys.forget(&intent.key);
+        if last.is_some() {
+            keys.ended.remove(&intent.key);
+        }
+        let last = last.unwrap_or_default();
         keys.open.insert(intent.key.clone(), Open::new(intent.clone(), last));
         // At the end of the numbers every begin is refused.
         Ok(Claim::Go { number: last.saturating_add(1) })
@@ -125,39 +131,56 @@ impl MemoryJournal {
 }
 
 impl Keys {
-    /// Sweeps the oldest ended keys if the journal is full.
+    fn is_full(&self, max: usize) -> bool {
+        self.open.len() + self.ended.len() >= max
+    }
+
+    /// Sweeps ended keys from the oldest on until there is room.
     fn make_room(&mut self, max: usize, kept_since: Option<SystemTime>) -> Result<(), JournalError> {
-        while self.open.len() + self.ended.len() >= max {
-            let oldest = self.by_age.first().filter(|(at, _)| kept_since.is_some_and(|since| *at < since));
-            let Some((_, key)) = oldest.cloned() else {
+        while self.is_full(max) {
+            let oldest = self.by_age.front();
+            let stale = oldest.is_some_and(|(at, key)| !self.ended_at(key, *at));
+            let old = oldest.is_some_and(|(at, _)| kept_since.is_some_and(|since| *at < since));
+            if !stale && !old {
                 return Err(JournalError::new(
                     JournalErrorKind::Full,
                     format!("claim: it holds its {max} keys; raise max_keys or lower the retention"),
                 ));
-            };
-            self.forget(&key);
+            }
+            if let Some((_, key)) = self.by_age.pop_front().filter(|_| !stale) {
+                self.ended.remove(&key);
+            }
         }
         Ok(())
     }
 
-    fn forget(&mut self, key: &IdempotencyKey) {
-        if let Some((at, _)) = self.ended.remove(key) {
-            self.by_age.remove(&(at, key.clone()));
+    /// Whether the key's end is the one of this moment, and not a later one.
+    fn ended_at(&self, key: &IdempotencyKey, at: SystemTime) -> bool {
+        self.ended.get(key).is_some_and(|(known, _)| *known == at)
+    }
+
+    fn note_end(&mut self, key: &IdempotencyKey, at: SystemTime) {
+        self.by_age.push_back((at, key.clone()));
+        // Keys that are freed and claimed again and again leave stale entries.
+        if self.by_age.len() > 2 * self.ended.len() + 64 {
+            let Self { ended, by_age, .. } = self;
+            by_age.retain(|(at, key)| ended.get(key).is_some_and(|(known, _)| known == at));
         }
     }
 
     /// Carries out what a step of an open key leads to.
-    fn carry_out(&mut self, key: &IdempotencyKey, step: &Step, reply: Option<Bytes>, now: SystemTime) {
+    fn carry_out(&mut self, key: &IdempotencyKey, step: &Step, reply: Option<Bytes>, clock: &dyn Clock) {
         if *step == Step::Stays {
             return;
         }
-        let Some(open) = self.open.remove(key) else { return };
+        let Some((key, open)) = self.open.remove_entry(key) else { return };
+        let now = clock.wall();
         let answer = match step {
             Step::Settles(class) => Some((*class, reply)),
             Step::Stays | Step::Frees => None,
         };
-        self.by_age.insert((now, key.clone()));
-        self.ended.insert(key.clone(), (now, open.ended(answer)));
+        self.note_end(&key, now);
+        self.ended.insert(key, (now, open.ended(answer)));
     }
 }
 
@@ -182,11 +205,10 @@ impl AttemptJournal for MemoryJournal {
         class: Class,
         reply: Option<Bytes>,
     ) -> Result<(), JournalError> {
-        let now = self.clock.wall();
         let mut keys = self.keys();
         if let Some(open) = keys.open.get_mut(key) {
             let step = open.end(number, class)?;
-            keys.carry_out(key, &step, reply, now);
+            keys.carry_out(key, &step, reply, &*self.clock);
             return Ok(());
         }
         let ended = keys.ended.get_mut(key);
@@ -194,11 +216,10 @@ impl AttemptJournal for MemoryJournal {
     }
 
     fn settle(&self, key: &IdempotencyKey, class: Class, reply: Option<Bytes>) -> Result<(), JournalError> {
-        let now = self.clock.wall();
         let mut keys = self.keys();
         if let Some(open) = keys.open.get_mut(key) {
-            let step = open.settle(class, now)?;
-            keys.carry_out(key, &step, reply, now);
+            let step = open.settle(class, || self.clock.wall())?;
+            keys.carry_out(key, &step, reply, &*self.clock);
             return Ok(());
         }
         let ended = keys.ended.get_mut(key);

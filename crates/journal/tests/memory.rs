@@ -103,6 +103,26 @@ async fn nothing_is_swept_while_there_is_room() {
 }
 
 #[tokio::test]
+async fn a_key_freed_and_claimed_again_is_one_key_and_goes_by_its_last_end() {
+    let clock = Hand::new();
+    let journal = MemoryJournal::new(clock.clone()).max_keys(2).retention(Duration::from_secs(60));
+    let again = intent("again");
+    for turn in 0..1_000 {
+        assert!(matches!(journal.claim(&again).await.unwrap(), Claim::Go { .. }), "turn {turn}");
+        assert_eq!(format!("{journal:?}"), "MemoryJournal { open: 1, ended: 0, max_keys: 2, .. }");
+        journal.settle(&again.key, Class::Unsent, None).unwrap();
+        clock.forward(Duration::from_millis(70));
+    }
+    // Its first end was 70 s ago, its last one just now.
+    place(&journal, "other", Class::Accepted).await;
+    assert_eq!(journal.claim(&intent("third")).await.unwrap_err().kind(), JournalErrorKind::Full);
+    clock.forward(Duration::from_secs(61));
+    place(&journal, "third", Class::Accepted).await;
+    place(&journal, "fourth", Class::Accepted).await;
+    assert_eq!(format!("{journal:?}"), "MemoryJournal { open: 0, ended: 2, max_keys: 2, .. }");
+}
+
+#[tokio::test]
 async fn a_claim_holds_a_bounded_number_of_attempts() {
     let journal = MemoryJournal::new(Hand::new());
     let intent = intent("stubborn");

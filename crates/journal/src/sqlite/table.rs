@@ -140,7 +140,7 @@ impl Entry {
     fn settle(&mut self, class: Class, reply: Option<Bytes>, now: SystemTime) -> Result<(), JournalError> {
         match &mut self.life {
             Life::Held(open) => {
-                let step = open.settle(class, now)?;
+                let step = open.settle(class, || now)?;
                 self.carry_out(&step, reply);
                 Ok(())
             }
