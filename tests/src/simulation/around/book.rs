@@ -33,6 +33,8 @@ pub(super) struct Entry {
     pub(super) requests: u32,
     /// A request of it may have rung or may still ring.
     pub(super) unclear: bool,
+    /// It was refused as a call: asking again gives the same answer.
+    pub(super) bad: bool,
     /// When it came to the client, and when it was rung first, with when that request began.
     pub(super) came: Option<Instant>,
     pub(super) rang: Option<(Instant, Instant)>,

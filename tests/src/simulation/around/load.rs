@@ -182,7 +182,7 @@ impl<'a> Load<'a> {
         self.place_again(|_| true).await;
         // Some came to their turn just before their time was over; what an event or a look-up told of them is their answer.
         self.find_out().await;
-        self.place_again(|end| matches!(end, End::Ambiguous | End::Dropped)).await;
+        self.place_again(|end| matches!(end, End::Ambiguous | End::Dropped | End::Rejected)).await;
         self.probe_leases().await;
     }
 
@@ -230,7 +230,9 @@ impl<'a> Load<'a> {
             let rings = self.world.rings(key);
             let wrong = match end {
                 End::Placed => rings != 1,
-                End::Rejected | End::Unsent => rings != 0,
+                // A key that was refused was another one by then.
+                End::Rejected => rings != 0 || !self.world.is_bad(key),
+                End::Unsent => rings != 0,
                 End::Ambiguous | End::Dropped => plan.keyed && (plan.frees || rings != 0),
             };
             if wrong {

@@ -157,6 +157,7 @@ impl World {
         entry.requests += 1;
         let (unclear, placed) = (entry.unclear, entry.placed);
         entry.unclear |= !fate.is_refusal();
+        entry.bad |= fate.status == Some(400);
         if placed {
             book.wrong.push(format!("{} was sent again after it was placed", create.key));
         }
@@ -254,6 +255,10 @@ impl World {
         if let Some(entry) = self.book().calls.get_mut(key) {
             entry.placed = true;
         }
+    }
+
+    pub(super) fn is_bad(&self, key: &str) -> bool {
+        self.book().calls.get(key).is_some_and(|entry| entry.bad)
     }
 
     pub(super) fn rings(&self, key: &str) -> u32 {
