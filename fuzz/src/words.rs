@@ -72,9 +72,10 @@ fn number(text: &str) {
     let Some(number) = parsed::<E164>(text) else { return };
     assert_eq!(number.expose(), text);
     assert!((8..=16).contains(&text.len()));
-    let shown = format!("{number} {number:?}");
-    quiet::text(&shown);
-    assert!(shown.contains(&text[text.len() - 2..]) && !shown.contains(&text[text.len() - 3..]));
+    let shown = number.to_string();
+    quiet::text(&format!("{shown} {number:?}"));
+    assert_eq!(format!("{number:?}"), format!("E164({shown})"));
+    assert!(shown.ends_with(&text[text.len() - 2..]) && !shown.contains(&text[text.len() - 3..]));
 }
 
 fn time(text: &str) {
