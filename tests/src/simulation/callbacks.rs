@@ -164,12 +164,15 @@ impl Callbacks {
         let account: AccountId = send.call.account.parse().unwrap();
         let reference = CallRef { account: account.clone(), id: send.call.id.parse().unwrap() };
         let request = self.request(&send);
-        let before = send.forgery.is_some().then(|| webhooks.state(&reference));
+        let before = match send.forgery {
+            Some(_) => Some(webhooks.state(&reference).await.unwrap()),
+            None => None,
+        };
         let taken = webhooks.accept(&account, &request).await;
         let name = format!("event {} of {}", send.step.status, send.call.key);
         if let Some(before) = before {
             let refused = taken.is_err_and(|error| error.kind() == WebhookErrorKind::Signature);
-            if !refused || before != webhooks.state(&reference) {
+            if !refused || before != webhooks.state(&reference).await.unwrap() {
                 self.wrong(format!("a forged {name} was not refused: {:?}", send.forgery));
             }
             return;

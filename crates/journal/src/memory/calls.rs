@@ -55,6 +55,8 @@ impl Store {
         }
         let known = self.calls.entry(call.clone()).or_default();
         let duplicate = known.events.contains(&event.id);
+        #[cfg(trunkline_mutation)]
+        let duplicate = duplicate && !trunkline_core_types::Mutation::DedupeOff.is_on();
         if !duplicate {
             known.state.fold(event);
             known.events.push_back(event.id.clone());

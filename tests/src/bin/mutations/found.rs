@@ -1,7 +1,7 @@
 //! Seeds one after another, until one finds something.
 
 use serde::{Deserialize, Serialize};
-use trunkline_tests::simulation::{Verdict, day, refusals, run};
+use trunkline_tests::simulation::{Verdict, around, day, refusals, run};
 
 /// Calls of the day.
 const DAY: usize = 3_000;
@@ -10,7 +10,8 @@ const WORK: [&str; 9] =
     ["calls", "placed", "rejected", "unsent", "ambiguous", "reconciled", "callbacks", "refused_keys", "pace"];
 
 /// The simulations that take turns; the day comes last.
-const SCENES: [(&str, fn(u64, usize) -> Verdict); 2] = [("calls", run), ("refusals", refusals::run)];
+const SCENES: [(&str, fn(u64, usize) -> Verdict); 3] =
+    [("calls", run), ("around", around::run), ("refusals", refusals::run)];
 
 /// What one mutant led to.
 #[derive(Debug, Default, Serialize, Deserialize)]
