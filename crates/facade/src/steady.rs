@@ -104,7 +104,7 @@ mod tests {
         let mut at = told.0.lock().unwrap();
         at.0 += Duration::from_secs(seconds);
         let by = Duration::from_secs(step.unsigned_abs());
-        at.1 = at.1 + Duration::from_secs(seconds);
+        at.1 += Duration::from_secs(seconds);
         at.1 = if step < 0 { at.1 - by } else { at.1 + by };
     }
 
