@@ -20,7 +20,7 @@ use super::watch::Watch;
 const CALLERS: usize = 24;
 const GRACE: Duration = Duration::from_secs(10);
 /// How often a key changes, a 429 comes, in calls.
-const EVERY: usize = 1_500;
+pub(super) const EVERY: usize = 900;
 
 /// What outlives a client.
 pub(super) struct World {
@@ -100,6 +100,7 @@ impl<'a> Round<'a> {
         let mut client = Client::builder(world.journal())
             .entropy(entropy.clone())
             .observer(world.watch.clone())
+            .bulk_wait(Duration::from_secs(120))
             .retry(retry);
         for (number, server) in world.servers.iter().enumerate() {
             let provider = Arc::new(Large::new(&server.base_url(), plan.keyed));

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::callers::{End, Ends, person};
 use super::plan::Plan;
-use super::round::World;
+use super::round::{EVERY, World};
 
 /// The sums of one plan or of several; everything from `duplicates` on has to be zero or empty.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub struct Verdict {
     pub pauses: usize,
     /// Rings beyond the first of a person.
     pub duplicates: u64,
+    /// Calls rejected without a reason: beyond those that were under way when a key ended.
+    pub rejected: u64,
     /// Calls whose ends and rings do not go together.
     pub misclassified: Vec<String>,
     /// Creates above the pace, as the servers saw them arrive.
@@ -54,6 +56,10 @@ impl Verdict {
                 verdict.misclassified.push(format!("{}, call {number}: {ends:?}, rung {rings}", plan.name));
             }
         }
+        let under_way = plan.in_flight.get() as usize;
+        // Two callers see one end.
+        let expected = if plan.rotates { plan.calls.div_ceil(EVERY) * under_way * 2 } else { 0 };
+        verdict.rejected = verdict.ends[End::Rejected as usize].saturating_sub(expected) as u64;
         verdict
     }
 
@@ -63,6 +69,7 @@ impl Verdict {
         self.rung += other.rung;
         self.pauses += other.pauses;
         self.duplicates += other.duplicates;
+        self.rejected += other.rejected;
         self.pace_violations += other.pace_violations;
         self.permits_in_a_pause += other.permits_in_a_pause;
         self.leaked += other.leaked;
@@ -72,8 +79,9 @@ impl Verdict {
 
     /// Whether everything held.
     pub fn holds(&self) -> bool {
-        let faults = [self.duplicates, self.pace_violations, self.permits_in_a_pause, self.leaked];
-        faults == [0; 4] && self.misclassified.is_empty()
+        let faults =
+            [self.duplicates, self.rejected, self.pace_violations, self.permits_in_a_pause, self.leaked];
+        faults == [0; 5] && self.misclassified.is_empty()
     }
 }
 
@@ -101,9 +109,10 @@ impl fmt::Display for Verdict {
         )?;
         writeln!(
             f,
-            "duplicates {}, misclassified {}, pace_violations {}, permits_in_a_pause {}, leaked {}",
+            "duplicates {}, misclassified {}, rejected {}, pace_violations {}, permits_in_a_pause {}, leaked {}",
             self.duplicates,
             self.misclassified.len(),
+            self.rejected,
             self.pace_violations,
             self.permits_in_a_pause,
             self.leaked
