@@ -18,7 +18,8 @@ fn nothing_is_rung_twice_misclassified_too_fast_or_lost() {
     let steps = ["claim", "begin", "end", "settle"];
     let around =
         steps.iter().flat_map(|step| [format!("crash-before-{step}"), format!("crash-after-{step}")]);
-    let crashes = around.chain(["crash-sent", "crash-read", "crash-time"].map(str::to_owned));
+    let crashes =
+        around.chain(["crash-sent", "crash-reading", "crash-read", "crash-time"].map(str::to_owned));
     for crash in crashes {
         assert!(kinds.contains(&crash), "no {crash} in {kinds:?}");
     }

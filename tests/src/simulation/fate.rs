@@ -15,6 +15,10 @@ pub(super) struct Fate {
     pub(super) acts: Acts,
     /// The reply waits so long.
     pub(super) delay: Duration,
+    /// The reply stops here for a time.
+    pub(super) stall: Option<(usize, Duration)>,
+    /// At most so many bytes of it are read at once.
+    pub(super) sip: usize,
     /// The reply is cut after so many bytes.
     pub(super) cut: Option<usize>,
     pub(super) end: ReadEnd,
@@ -56,6 +60,8 @@ impl Fate {
             gulp: if below(4) == 0 { 1 + below(40) as usize } else { usize::MAX },
             acts: Acts::Yes,
             delay: Duration::from_millis(below(200)),
+            stall: None,
+            sip: if below(8) == 0 { 1 + below(60) as usize } else { usize::MAX },
             cut: None,
             end: ReadEnd::Stays,
         }
@@ -66,7 +72,7 @@ impl Fate {
         let below = |bound: u64| entropy.below(bound);
         let end = [ReadEnd::Closes, ReadEnd::Resets, ReadEnd::Hangs][below(3) as usize];
         let mut fate = self;
-        match below(9) {
+        match below(10) {
             0 => fate.write = Some((below(400) as usize, WriteEnd::Fails)),
             1 => fate.write = Some((0, WriteEnd::Fails)),
             2 => {
@@ -77,6 +83,7 @@ impl Fate {
             4 => (fate.acts, fate.end) = (Acts::Silent, end),
             5 => fate.acts = Acts::No([400, 402, 429, 500, 503, 409][below(6) as usize]),
             6 => fate.acts = Acts::YesAnswers([500, 503, 302, 409][below(4) as usize]),
+            8 => fate.stall = Some((below(300) as usize, Duration::from_millis(below(40_000)))),
             7 => fate.delay = Duration::from_millis(below(30_000)),
             _ => fate.end = ReadEnd::Closes,
         }
@@ -104,6 +111,9 @@ impl fmt::Display for Fate {
             write!(f, "the reply is cut at byte {at}; ")?;
         }
         write!(f, "the reply waits {} ms", self.delay.as_millis())?;
+        if let Some((at, time)) = self.stall {
+            write!(f, "; it stops at byte {at} for {} ms", time.as_millis())?;
+        }
         match self.end {
             ReadEnd::Stays => Ok(()),
             ReadEnd::Closes => f.write_str("; the connection closes after it"),

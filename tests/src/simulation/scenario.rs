@@ -134,6 +134,7 @@ impl Scenario {
         let store = Store::new(world);
         let processes = (0..world.plan.processes).map(|index| load::process(world, &store, index, &keys));
         let living = join_all(processes).await;
+        world.all_ended();
         if let Some(first) = living.first() {
             afterwards::place_again(world, first, &keys).await;
         }

@@ -18,16 +18,18 @@ pub struct Event {
 
 /// Who writes the bytes of a request.
 pub(super) const WIRE: &str = "wire";
+/// Who reads those of a reply.
+pub(super) const READ: &str = "reply";
 
 /// Everything that happened in a run, one line each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Story(pub Vec<Event>);
 
 impl Story {
-    /// Adds a line; of writes that follow each other at once only the last one stays.
+    /// Adds a line; of writes, or reads, that follow each other at once only the last one stays.
     pub(super) fn add(&mut self, event: Event) {
         let same = |last: &Event| last.at == event.at && last.key == event.key && last.who == event.who;
-        match self.0.last_mut().filter(|last| event.who == WIRE && same(last)) {
+        match self.0.last_mut().filter(|last| [WIRE, READ].contains(&event.who) && same(last)) {
             Some(last) => *last = event,
             None => self.0.push(event),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use trunkline_core_types::{Claim, Class};
+use trunkline_core_types::{Claim, Class, Scope};
 
 use super::findings::Invariant;
 use super::process::Pid;
@@ -114,6 +114,10 @@ impl Watch {
         }
         call.ended.push((number, class));
         call.unknown |= class == Class::Ambiguous;
+        if matches!(class, Class::Accepted | Class::Rejected(Scope::Call)) {
+            // The journal settles the key with it.
+            call.holder = None;
+        }
         let flying = call.flying.take_if(|flying| flying.number == number && flying.by == by)?;
         let fits = match class {
             Class::Unsent => !flying.bytes && rung == flying.rung,
@@ -157,6 +161,16 @@ impl Watch {
             call.unknown |= call.begun;
             (call.holder, call.flying) = (None, None);
         }
+    }
+
+    /// What nobody ended, in words, when all callers have their answers.
+    pub(super) fn loose(&self) -> impl Iterator<Item = (&str, String)> {
+        self.calls.iter().filter_map(|(key, call)| {
+            let attempt =
+                call.flying.as_ref().map(|flying| format!("attempt {} was never ended", flying.number));
+            let held = || call.holder.map(|holder| format!("{holder} never settled it"));
+            Some((key.as_str(), attempt.or_else(held)?))
+        })
     }
 
     /// How long ago this process first noted an attempt of the call that it now answers.

@@ -10,7 +10,7 @@ use trunkline_core_types::{AttemptError, FailureKind, Origin};
 
 use super::fate::{Fate, ReadEnd, WriteEnd};
 use super::process::Process;
-use super::story::WIRE;
+use super::story::{READ, WIRE};
 use super::world::World;
 
 #[derive(Debug)]
@@ -60,6 +60,8 @@ struct Incoming {
     /// When the client first tried to write the request: a write that blocks leaves later, under the same permit.
     began: Instant,
     bytes: Vec<u8>,
+    /// Bytes of its reply that were read.
+    read: usize,
     blocked: Option<BoxFuture<'static, ()>>,
 }
 
@@ -79,7 +81,16 @@ impl Incoming {
         let is_create = target.starts_with("POST ");
         let key = key.filter(|_| is_create).unwrap_or(target).to_owned();
         let (number, fate) = world.fate(account, &key);
-        Self { key, number, is_create, fate, began: world.clock.now(), bytes: Vec::new(), blocked: None }
+        Self {
+            key,
+            number,
+            is_create,
+            fate,
+            began: world.clock.now(),
+            bytes: Vec::new(),
+            read: 0,
+            blocked: None,
+        }
     }
 
     /// How much of `offered` may be taken now.
@@ -92,11 +103,25 @@ impl Incoming {
             Some((_, WriteEnd::Blocks(time))) if room == 0 => {
                 let timer = self.blocked.get_or_insert_with(|| world.pause(time));
                 std::task::ready!(timer.as_mut().poll(cx));
-                fate.write = None;
+                (fate.write, self.blocked) = (None, None);
                 Poll::Ready(Ok(offered.min(fate.gulp)))
             }
             _ => Poll::Ready(Ok(room)),
         }
+    }
+
+    /// How much of the `left` bytes of the reply may be read now.
+    fn readable(&mut self, world: &World, left: usize, cx: &mut Context<'_>) -> Poll<usize> {
+        let most = left.min(self.fate.sip);
+        let Some((at, time)) = self.fate.stall else { return Poll::Ready(most) };
+        let until = at.saturating_sub(self.read);
+        if until > 0 || left == 0 {
+            return Poll::Ready(most.min(until));
+        }
+        let timer = self.blocked.get_or_insert_with(|| world.pause(time));
+        std::task::ready!(timer.as_mut().poll(cx));
+        self.fate.stall = None;
+        Poll::Ready(most)
     }
 
     /// The body, once head and body are all there.
@@ -134,6 +159,20 @@ impl SimWire {
         world.crashes(&self.process, "sent", &incoming.key, incoming.number);
     }
 
+    /// Bytes of the reply were read, and so many are left.
+    fn read(&mut self, count: usize, left: usize) {
+        let Some(incoming) = &mut self.incoming else { return };
+        incoming.read += count;
+        let (world, read) = (&self.world, incoming.read);
+        world.tell(READ, Some(&incoming.key), || {
+            format!("{read} bytes of the reply were read, {count} at once")
+        });
+        if left == 0 {
+            return self.was_read();
+        }
+        world.crashes(&self.process, "reading", &incoming.key, incoming.number);
+    }
+
     /// The reply was read to its end.
     fn was_read(&mut self) {
         let incoming = self.incoming.take();
@@ -158,18 +197,16 @@ impl Wire for SimWire {
             self.reply = Reply::Bytes(std::mem::take(bytes));
         }
         if let Reply::Bytes(bytes) = &mut self.reply {
-            if !bytes.is_empty() {
-                let count = bytes.len().min(buffer.len());
-                buffer[..count].copy_from_slice(&bytes[..count]);
-                bytes.drain(..count);
-                let key = self.incoming.as_ref().map(|incoming| incoming.key.as_str());
-                self.world.tell("reply", key, || format!("{count} bytes are read"));
-                if bytes.is_empty() {
-                    self.was_read();
-                }
+            let count =
+                std::task::ready!(self.incoming.as_mut().unwrap().readable(&self.world, bytes.len(), cx));
+            let count = count.min(buffer.len());
+            buffer[..count].copy_from_slice(&bytes[..count]);
+            bytes.drain(..count);
+            let left = bytes.len();
+            self.read(count, left);
+            if count > 0 {
                 return Poll::Ready(Ok(count));
             }
-            self.was_read();
         }
         match self.reply {
             Reply::Ended(ReadEnd::Closes) => Poll::Ready(Ok(0)),

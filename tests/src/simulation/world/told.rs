@@ -76,6 +76,14 @@ impl World {
         self.state().watch.disproved(key);
     }
 
+    /// All callers have their answers: every attempt and call must have its end.
+    pub(in crate::simulation) fn all_ended(&self) {
+        let loose: Vec<_> = self.state().watch.loose().map(|(key, words)| (key.to_owned(), words)).collect();
+        for (key, words) in loose {
+            self.found(Invariant::Leaked, Some(&key), words);
+        }
+    }
+
     /// A caller has its answer, which must be what the book says.
     pub(in crate::simulation) fn heard(&self, key: &str, end: End) {
         self.tell("caller", Some(key), || format!("the call ends {end:?}"));
