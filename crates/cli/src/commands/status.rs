@@ -1,5 +1,6 @@
 //! `trunkline status`: what a journal holds, also beside the batch that writes it.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -22,13 +23,16 @@ struct Shown {
     oldest_open_fence: Option<String>,
     /// Whole seconds since then; 0 while that time has not come, null if none is open.
     oldest_open_age_s: Option<u64>,
+    /// Of the placed calls, how many stand where.
+    calls: BTreeMap<String, u64>,
 }
 
 impl Shown {
-    fn new(status: JournalStatus, now: SystemTime) -> Self {
+    fn new(status: JournalStatus, calls: &[(String, u64)], now: SystemTime) -> Self {
         let age = |fence| now.duration_since(fence).unwrap_or_default().as_secs();
         Self {
             oldest_open_age_s: status.oldest_open_fence.map(age),
+            calls: calls.iter().cloned().collect(),
             placed: status.accepted,
             rejected: status.rejected,
             unknown: status.left,
@@ -45,8 +49,9 @@ impl Shown {
 pub(super) fn run(args: &StatusArgs) -> Result<Exit, Problem> {
     let view =
         SqliteJournal::read_only(&args.journal).map_err(|error| Problem::journal(&args.journal, &error))?;
-    let status = view.status().map_err(|error| Problem::journal(&args.journal, &error))?;
-    let shown = Shown::new(status, SystemClock::new().wall());
+    let unread = |error| Problem::journal(&args.journal, &error);
+    let (status, calls) = (view.status().map_err(unread)?, view.call_states().map_err(unread)?);
+    let shown = Shown::new(status, &calls, SystemClock::new().wall());
     if args.json {
         Out::stdout().json(&shown);
         return Ok(Exit::Done);
@@ -60,6 +65,10 @@ pub(super) fn run(args: &StatusArgs) -> Result<Exit, Problem> {
     ];
     let rows = rows.map(|(name, count, means)| vec![name.to_owned(), count, means.to_owned()]);
     Out::stdout().text(&table(&["keys", "", ""], rows));
+    if !calls.is_empty() {
+        let rows = calls.into_iter().map(|(state, count)| vec![state, count.to_string()]);
+        Out::stdout().text(&table(&["placed calls", ""], rows));
+    }
     if let Some(age) = shown.oldest_open_age_s.filter(|age| *age > 0) {
         Out::stdout().text(&format!("the oldest call that is open was to be over {age} s ago"));
     }

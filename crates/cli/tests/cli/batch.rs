@@ -94,6 +94,7 @@ async fn a_file_is_placed_once_however_often_it_is_run() {
         (status.code, &status.json()["placed"], &status.json()["unknown"]),
         (0, &20.into(), &0.into())
     );
+    assert_eq!(status.json()["calls"], serde_json::json!({"queued": 20}));
     let export = at(&folder, &["export", "calls.csv.journal"]);
     assert_eq!((export.code, export.stdout.lines().count()), (0, 20));
 }

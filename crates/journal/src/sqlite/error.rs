@@ -13,6 +13,8 @@ pub enum JournalOpenErrorKind {
     Locked,
     /// A newer version of this crate wrote the file.
     Newer,
+    /// Opened to read only: an earlier version of this crate wrote the file, and reading it would need it changed.
+    Older,
     /// The file is damaged.
     Corrupt,
     /// The file belongs to something else.

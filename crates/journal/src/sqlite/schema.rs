@@ -62,6 +62,13 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, JournalOpenError> 
     if version == 0 {
         return Err(JournalOpenError::new(Kind::Foreign, "the file is empty; no journal was begun in it"));
     }
+    if version < newest() {
+        let message = format!(
+            "the file has version {version} and this program reads {}; a run that writes it brings it up to date",
+            newest()
+        );
+        return Err(JournalOpenError::new(Kind::Older, message));
+    }
     Ok(conn)
 }
 

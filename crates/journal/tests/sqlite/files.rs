@@ -67,6 +67,15 @@ async fn every_earlier_version_opens() {
 }
 
 #[test]
+fn a_reader_says_that_a_file_is_of_an_earlier_version() {
+    let folder = Folder::new();
+    drop(version_1(&folder));
+    let refused = SqliteJournal::read_only(folder.file()).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Older);
+    assert!(refused.to_string().contains("version 1"), "{refused}");
+}
+
+#[test]
 fn a_file_from_a_newer_version_is_left_alone() {
     let folder = Folder::new();
     let conn = version_1(&folder);

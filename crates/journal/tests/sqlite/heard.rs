@@ -45,6 +45,8 @@ async fn an_export_names_the_call_and_its_status() {
     // An event outranks what the reply said.
     journal.hear(&call(1), &event("e2", 2, "completed", 1)).await.unwrap();
     assert_eq!(shown(&exported(&folder)[0]), ("call_1".into(), "completed".into()));
+    let states = SqliteJournal::read_only(folder.file()).unwrap().call_states().unwrap();
+    assert_eq!(states, [("completed".into(), 1), ("ringing".into(), 1), ("unknown".into(), 1)]);
 }
 
 #[tokio::test]
