@@ -15,8 +15,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     run::succeed(cargo()?.args(mutations).args(arguments))
 }
 
+/// The `cargo test` that runs every mutation and prints the table.
+pub(crate) fn test(arguments: &[&str]) -> Result<Command> {
+    let mut cargo = cargo()?;
+    cargo.arg("test").args(arguments).args(["--all-features", "--", "--nocapture"]);
+    Ok(cargo)
+}
+
 /// A cargo that builds the members with mutations.
-pub(crate) fn cargo() -> Result<Command> {
+fn cargo() -> Result<Command> {
     let mut cargo = run::cargo();
     let here = env::current_exe().context("cannot find this program")?;
     cargo.env("RUSTC_WORKSPACE_WRAPPER", here).env(WRAPS, "1");

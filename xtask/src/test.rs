@@ -4,7 +4,7 @@ mod models;
 mod selection;
 mod tally;
 
-use crate::{run, services};
+use crate::{mutations, run, services};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 use selection::Selection;
@@ -40,10 +40,11 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
             break;
         }
     }
-    if let Some(mut models) = models::command(&selection.modelled()) {
+    let mutants = selection.mutations().map(|arguments| mutations::test(&arguments)).transpose()?;
+    for mut tests in models::command(&selection.modelled()).into_iter().chain(mutants) {
         let mut checked = Tally::default();
-        if !counted(&mut models, &mut io::stdout(), &mut checked)? || checked.is_empty() {
-            failed.push(format!("`{}`", run::shown(&models)));
+        if !counted(&mut tests, &mut io::stdout(), &mut checked)? || checked.is_empty() {
+            failed.push(format!("`{}`", run::shown(&tests)));
         }
         tally.merge(checked);
     }

@@ -13,6 +13,9 @@ const USE_BINARY: [&str; 2] = ["trunkline-cli", "trunkline-tests"];
 /// Members whose locks loom stands in for in a build of their own.
 const MODELLED: [&str; 2] = ["trunkline-auth-secrets", "trunkline-ratelimit"];
 
+/// The member whose tests run the mutations.
+const RUNS_MUTATIONS: &str = "trunkline-tests";
+
 /// The whole workspace, or one member.
 #[derive(Debug)]
 pub(super) struct Selection<'a> {
@@ -70,6 +73,17 @@ impl<'a> Selection<'a> {
         tests.push("--lib");
         vec![tests, [which, vec!["--doc"]].concat()]
     }
+
+    /// Arguments of the `cargo test` for the build with mutations, if it is part of this. The same choice of members as in the first of
+    /// [`runs`](Self::runs), so that it shares what they depend on.
+    pub(super) fn mutations(&self) -> Option<Vec<&'a str>> {
+        let which = match self.one {
+            None => vec!["--workspace"],
+            Some(package) if package.name == RUNS_MUTATIONS => vec!["-p", RUNS_MUTATIONS],
+            Some(_) => return None,
+        };
+        Some([which, vec!["--test", "mutations"]].concat())
+    }
 }
 
 fn folder_name(package: &Package) -> &str {
@@ -120,6 +134,15 @@ mod tests {
         assert_eq!(runs(Some("journal"))[1], ["-p", "trunkline-journal", "--doc"]);
         assert!(runs(Some("journal"))[0].contains(&"--lib"));
         assert_eq!(runs(Some("xtask")), [["-p", "xtask", "--bins", "--tests", "--examples"]]);
+    }
+
+    #[test]
+    fn the_mutations_run_with_all_and_with_the_scenarios() {
+        let metadata = metadata();
+        let runs = |only| Selection::of(&metadata, only).unwrap().mutations();
+        assert_eq!(runs(None).unwrap(), ["--workspace", "--test", "mutations"]);
+        assert_eq!(runs(Some("tests")).unwrap(), ["-p", "trunkline-tests", "--test", "mutations"]);
+        assert_eq!(runs(Some("transport")), None);
     }
 
     #[test]
