@@ -9,9 +9,11 @@ const DAY: usize = 3_000;
 const WORK: [&str; 9] =
     ["calls", "placed", "rejected", "unsent", "ambiguous", "reconciled", "callbacks", "refused_keys", "pace"];
 
+/// A simulation: a name, and what runs one seed with so many calls.
+type Scene = (&'static str, fn(u64, usize) -> Verdict);
+
 /// The simulations that take turns; the day comes last.
-const SCENES: [(&str, fn(u64, usize) -> Verdict); 3] =
-    [("calls", run), ("around", around::run), ("refusals", refusals::run)];
+const SCENES: [Scene; 3] = [("calls", run), ("around", around::run), ("refusals", refusals::run)];
 
 /// What one mutant led to.
 #[derive(Debug, Default, Serialize, Deserialize)]
