@@ -11,6 +11,8 @@ use trunkline_core_types::VirtualClock;
 pub(super) struct Found {
     pub(super) key: String,
     pub(super) finding: Finding,
+    /// When the run began, and when it was over.
+    pub(super) since: Instant,
     pub(super) at: Instant,
 }
 
@@ -31,10 +33,12 @@ impl Operator {
     pub(super) async fn look(&self, client: &Client, clock: &VirtualClock, limit: usize) {
         let reconciler = client.reconciler();
         let reconciler = if self.frees { reconciler.free_proven_absent() } else { reconciler };
+        let since = clock.now();
         let report = reconciler.run_once(limit).await;
         let at = clock.now();
         let found = report.findings.iter();
-        let found = found.map(|(key, finding)| Found { key: key.as_str().to_owned(), finding: *finding, at });
+        let found =
+            found.map(|(key, finding)| Found { key: key.as_str().to_owned(), finding: *finding, since, at });
         self.found.lock().unwrap().extend(found);
     }
 
@@ -62,7 +66,7 @@ impl Operator {
     pub(super) fn problem(found: &Found, rung: Option<(Instant, Instant)>) -> Option<String> {
         let key = &found.key;
         match (found.finding, rung) {
-            (Finding::ProvenAbsent, Some((began, _))) if began <= found.at => {
+            (Finding::ProvenAbsent, Some((began, _))) if began <= found.since => {
                 Some(format!("{key} was proven not placed, and its request rang somebody"))
             }
             (Finding::Placed, None) => Some(format!("{key} was found placed, and rang nobody")),

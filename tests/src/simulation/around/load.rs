@@ -16,7 +16,7 @@ use super::world::{World, name};
 use crate::simulation::callbacks::{Receivers, Rung};
 use crate::simulation::lives::Step;
 use crate::simulation::load::End;
-use crate::simulation::operator::Operator;
+use crate::simulation::operator::{Found, Operator};
 
 const SINGLE_TIMEOUT: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(2);
@@ -29,13 +29,26 @@ pub(super) struct Load<'a> {
     entropy: SeededEntropy,
     operator: Operator,
     ends: Mutex<BTreeMap<String, End>>,
+    /// Calls of which an event told, until that is checked.
+    proven: Mutex<Vec<String>>,
+    /// What was proven not placed, for the end: it must not ring later either.
+    absent: Mutex<Vec<Found>>,
     ended: Mutex<Ended>,
 }
 
 impl<'a> Load<'a> {
     pub(super) fn new(world: &'a Arc<World>, client: &'a Client, seed: u64) -> Self {
         let (operator, entropy) = (Operator::new(world.plan.frees), SeededEntropy::new(seed));
-        Self { world, client, entropy, operator, ends: Mutex::default(), ended: Mutex::default() }
+        Self {
+            world,
+            client,
+            entropy,
+            operator,
+            ends: Mutex::default(),
+            proven: Mutex::default(),
+            absent: Mutex::default(),
+            ended: Mutex::default(),
+        }
     }
 
     pub(super) async fn run(self) -> Ended {
@@ -44,7 +57,7 @@ impl<'a> Load<'a> {
             self.settle_down().await;
             self.world.callbacks.close();
         };
-        let web = Web { webhooks: self.client.webhooks(), world: self.world };
+        let web = Web { webhooks: self.client.webhooks(), load: &self };
         let events = self.world.callbacks.deliver(&web);
         let background = join3(self.operate(), self.world.ring_late(), self.change_paces());
         select(Box::pin(join(calls, events)), Box::pin(background)).await;
@@ -134,11 +147,29 @@ impl<'a> Load<'a> {
         self.ends.lock().unwrap().insert(key.to_owned(), end);
     }
 
+    /// An event proves its call: placing it again is answered from the journal. Asked before the next reconcile may find it too.
+    async fn check_proofs(&self) {
+        let proven = std::mem::take(&mut *self.proven.lock().unwrap());
+        for key in proven {
+            let open = matches!(self.ends.lock().unwrap().get(&key), Some(End::Ambiguous | End::Dropped));
+            if !open {
+                continue;
+            }
+            let placed = end(&self.client.place(order(self.world, &key)).await);
+            if placed != End::Placed {
+                self.world
+                    .wrong(format!("{key} was proven by an event, and placing it again gave {placed:?}"));
+            }
+            self.ended(&key, placed);
+        }
+    }
+
     /// Reconciles now and then; what it frees is placed again.
     async fn operate(&self) {
         let clock = &self.world.clock;
         loop {
             clock.sleep_until(clock.now() + self.world.plan.interval).await;
+            self.check_proofs().await;
             self.reconcile().await;
         }
     }
@@ -151,6 +182,9 @@ impl<'a> Load<'a> {
             self.world.note(found.finding as u64);
             if let Some(problem) = Operator::problem(&found, self.world.rang(&found.key)) {
                 self.world.wrong(problem);
+            }
+            if found.finding == Finding::ProvenAbsent {
+                self.absent.lock().unwrap().push(found.clone());
             }
             match found.finding {
                 Finding::Placed => self.ended(&found.key, End::Placed),
@@ -226,6 +260,11 @@ impl<'a> Load<'a> {
     /// What nobody rang says so, and what is unknown still could not be asked about.
     fn last_check(&self) {
         let plan = &self.world.plan;
+        for found in &*self.absent.lock().unwrap() {
+            if let Some(problem) = Operator::problem(found, self.world.rang(&found.key)) {
+                self.world.wrong(problem);
+            }
+        }
         for (key, end) in &*self.ends.lock().unwrap() {
             let rings = self.world.rings(key);
             let wrong = match end {
@@ -245,7 +284,7 @@ impl<'a> Load<'a> {
 /// The web server that takes the events.
 struct Web<'a> {
     webhooks: Webhooks,
-    world: &'a World,
+    load: &'a Load<'a>,
 }
 
 impl Receivers for Web<'_> {
@@ -254,10 +293,12 @@ impl Receivers for Web<'_> {
     }
 
     fn taken(&self, call: &Rung, step: Step) {
-        self.world.note(u64::from(step.rank()));
+        let world = self.load.world;
+        world.note(u64::from(step.rank()));
         if step.rank() == 4 {
-            self.world.lease_ends(call);
+            world.lease_ends(call);
         }
+        self.load.proven.lock().unwrap().push(call.key.clone());
     }
 }
 
