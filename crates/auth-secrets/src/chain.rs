@@ -85,11 +85,11 @@ impl Sign for Signers {
     }
 
     fn learn(&self, epoch: u64, status: StatusCode, headers: &HeaderMap) -> bool {
-        let epochs: Vec<_> = self.in_order().map(|signer| signer.epoch()).collect();
-        let same = epochs.iter().copied().fold(0, u64::wrapping_add) == epoch;
+        let same = self.epoch() == epoch;
         // Each has to hear of it: any of them may hold the key that was refused.
-        self.in_order().zip(epochs).fold(false, |learned, (signer, epoch)| {
-            signer.learn(if same { epoch } else { Self::PAST }, status, headers) | learned
+        self.in_order().fold(false, |learned, signer| {
+            let epoch = if same { signer.epoch() } else { Self::PAST };
+            signer.learn(epoch, status, headers) | learned
         })
     }
 }

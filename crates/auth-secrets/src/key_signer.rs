@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -60,13 +60,16 @@ pub trait Scheme: 'static {
 
 /// Signs requests to one origin, and to no other, with one key under a [`Scheme`].
 ///
-/// A 401 drops the version that signed, once per version (the last 16 are remembered); one that comes after another key began to sign
-/// drops nothing. `Debug` shows the origin and no key.
+/// A 401 drops the version that signed, once per version (the last 16 are remembered). One that comes late, when that version was
+/// dropped already or another key signs, drops nothing; asking again helps, because the next signature is made with another key or with
+/// one that was fetched anew. `Debug` shows the origin and no key.
 pub struct KeySigner<S: Scheme> {
     origin: Origin,
     keys: Arc<dyn KeyProvider>,
     made: ArcSwapOption<Made<S::Made>>,
     refused: Mutex<VecDeque<Arc<str>>>,
+    /// The key that signed last was dropped, and none has signed since.
+    dropped: AtomicBool,
     next: AtomicU64,
 }
 
@@ -85,12 +88,17 @@ impl<S: Scheme> KeySigner<S> {
             keys,
             made: ArcSwapOption::empty(),
             refused: Mutex::default(),
+            dropped: AtomicBool::new(false),
             next: AtomicU64::new(0),
         }
     }
 
     /// What the scheme makes of this key, once per version.
     fn made(&self, key: &Key) -> Result<Arc<Made<S::Made>>, KeyError> {
+        // Read first: all callers share the line that is written.
+        if self.dropped.load(Ordering::Relaxed) {
+            self.dropped.store(false, Ordering::Relaxed);
+        }
         if let Some(made) = &*self.made.load()
             && *made.version == *key.version()
         {
@@ -162,7 +170,6 @@ impl<S: Scheme> Sign for KeySigner<S> {
         })
     }
 
-    /// Drops the version that signed last after a 401: true the first time, false for a version dropped before.
     /// Before the first key it is that of the first one.
     fn epoch(&self) -> u64 {
         self.made.load().as_ref().map_or(0, |made| made.number)
@@ -173,20 +180,24 @@ impl<S: Scheme> Sign for KeySigner<S> {
             return false;
         }
         let made = self.made.load();
-        let Some(made) = made.as_ref().filter(|made| made.number == epoch) else { return false };
+        let Some(made) = made.as_ref() else { return false };
+        if made.number != epoch {
+            return true;
+        }
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.contains(&made.version) {
             #[cfg(trunkline_mutation)]
             if trunkline_core_types::Mutation::RefusedKeyAgain.is_on() {
                 return true;
             }
-            return false;
+            return self.dropped.load(Ordering::Relaxed);
         }
         if refused.len() == REMEMBERED {
             refused.pop_front();
         }
         refused.push_back(made.version.clone());
         drop(refused);
+        self.dropped.store(true, Ordering::Relaxed);
         self.keys.invalidate(&made.version);
         true
     }

@@ -116,14 +116,16 @@ async fn a_401_is_learnt_once_for_each_version_and_by_every_signer() {
     chain.sign(&mut request(URL, b""), soon()).await.unwrap();
     assert!(!learn(StatusCode::FORBIDDEN) && !learn(StatusCode::OK));
     assert!(learn(StatusCode::UNAUTHORIZED));
-    assert!(!learn(StatusCode::UNAUTHORIZED));
+    chain.sign(&mut request(URL, b""), soon()).await.unwrap();
+    assert!(!learn(StatusCode::UNAUTHORIZED), "the store still has that version");
     assert_eq!(*token.invalidated.lock().unwrap(), ["kv-1"]);
     assert_eq!(*secret.invalidated.lock().unwrap(), ["kv-9"]);
 
     *token.now.lock().unwrap() = key("two", "kv-2");
     chain.sign(&mut request(URL, b""), soon()).await.unwrap();
     assert!(learn(StatusCode::UNAUTHORIZED));
-    assert!(!learn(StatusCode::UNAUTHORIZED));
+    chain.sign(&mut request(URL, b""), soon()).await.unwrap();
+    assert!(!learn(StatusCode::UNAUTHORIZED), "the store still has that version");
     assert_eq!(*token.invalidated.lock().unwrap(), ["kv-1", "kv-2"]);
 }
 
@@ -136,11 +138,14 @@ async fn a_401_that_comes_late_refuses_no_newer_key() {
     let old = chain.epoch();
     chain.sign(&mut request(URL, b""), soon()).await.unwrap();
     assert!(learn(old));
+    assert!(learn(old), "another request that kv-1 signed: it is dropped, and asking again fetches");
     *token.now.lock().unwrap() = key("two", "kv-2");
     chain.sign(&mut request(URL, b""), soon()).await.unwrap();
-    assert!(!learn(old), "signed by kv-1, which was dropped before");
+    assert!(learn(old), "signed by kv-1; the next is signed by kv-2");
     assert_eq!(*token.invalidated.lock().unwrap(), ["kv-1"]);
     assert!(learn(chain.epoch()), "kv-2 has its own one chance");
+    chain.sign(&mut request(URL, b""), soon()).await.unwrap();
+    assert!(!learn(chain.epoch()), "kv-2 was fetched anew and is refused all the same");
 }
 
 #[tokio::test]
