@@ -29,7 +29,6 @@ mod rotation;
 mod scenario;
 mod shrink;
 mod story;
-mod unkeyed;
 mod verdict;
 mod watch;
 mod wire;

@@ -5,7 +5,6 @@ mod callers;
 mod folder;
 mod keys;
 mod plan;
-mod provider;
 mod round;
 mod verdict;
 mod watch;

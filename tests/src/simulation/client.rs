@@ -5,12 +5,11 @@ use std::time::Instant;
 
 use trunkline::keys::StaticKeys;
 use trunkline::providers::ClaudeVoice;
-use trunkline::{Account, Client, Journal, RetrySettings};
+use trunkline::{Account, Client, Idempotency, Journal, RetrySettings};
 use trunkline_core_types::{BoxFuture, Fact, KeyError, KeyProvider, KeySet, Observer};
 
 use super::journal::{SimJournal, Store};
 use super::process::Process;
-use super::unkeyed::Unkeyed;
 use super::wire::SimDial;
 use super::world::World;
 
@@ -38,13 +37,12 @@ fn account(world: &Arc<World>, process: &Arc<Process>, index: usize) -> Account 
     let plan = &world.plan;
     let (id, inner) = (format!("account-{index}"), StaticKeys::new("key".into()).unwrap());
     let keys = SlowKeys { inner, world: world.clone() };
-    let voice = ClaudeVoice::new("http://127.0.0.1:9").unwrap();
-    let account = match plan.keyed {
-        true => Account::new(&id, voice, keys),
-        false => Account::new(&id, Unkeyed::new(voice), keys),
-    };
+    let mut voice = ClaudeVoice::new("http://127.0.0.1:9").unwrap();
+    if !plan.keyed {
+        voice = voice.promising(|profile| profile.idempotency = Idempotency::No);
+    }
     let (world, process) = (world.clone(), process.clone());
-    account
+    Account::new(&id, voice, keys)
         .unwrap()
         .pace(plan.share())
         .tolerance(plan.tolerance)

@@ -1,26 +1,29 @@
 //! The servers of a plan, and one client's life before them.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use tokio::task::JoinSet;
-use trunkline::{Account, Client, Clock, Journal, Rate, RetrySettings, SeededEntropy, SystemClock};
+use trunkline::providers::ClaudeVoice;
+use trunkline::{
+    Account, Client, Clock, Idempotency, Journal, Rate, RetrySettings, SeededEntropy, SystemClock,
+};
 use trunkline_simulator::{Fault, Simulator};
 
 use super::callers::{self, End};
 use super::folder::Folder;
 use super::keys::Rotating;
 use super::plan::{ARRIVAL, Plan, TOLERANCE};
-use super::provider::Large;
 use super::watch::Watch;
 
 /// Who makes single calls at the same time.
 const CALLERS: usize = 24;
 const GRACE: Duration = Duration::from_secs(10);
 /// How often a key changes, a 429 comes, in calls.
-pub(super) const EVERY: usize = 900;
+const EVERY: usize = 900;
 
 /// What outlives a client.
 pub(super) struct World {
@@ -103,9 +106,14 @@ impl<'a> Round<'a> {
             .bulk_wait(Duration::from_secs(120))
             .retry(retry);
         for (number, server) in world.servers.iter().enumerate() {
-            let provider = Arc::new(Large::new(&server.base_url(), plan.keyed));
+            let voice = ClaudeVoice::new(&server.base_url()).unwrap().promising(|profile| {
+                profile.ceiling = Rate::per_second(NonZeroU32::MAX);
+                if !plan.keyed {
+                    profile.idempotency = Idempotency::No;
+                }
+            });
             let account =
-                Account::shared(&format!("account-{number}"), provider, world.keys.clone()).unwrap();
+                Account::shared(&format!("account-{number}"), Arc::new(voice), world.keys.clone()).unwrap();
             let pace = Rate::per_second(plan.per_second);
             client = client.account(account.pace(pace).tolerance(TOLERANCE).in_flight(plan.in_flight));
         }

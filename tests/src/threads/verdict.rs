@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::callers::{End, Ends, person};
 use super::plan::Plan;
-use super::round::{EVERY, World};
+use super::round::World;
 
 /// The sums of one plan or of several; everything from `duplicates` on has to be zero or empty.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub struct Verdict {
     pub pauses: usize,
     /// Rings beyond the first of a person.
     pub duplicates: u64,
-    /// Calls rejected without a reason: beyond those that were under way when a key ended.
+    /// Calls rejected, for which no plan has a reason.
     pub rejected: u64,
     /// Calls whose ends and rings do not go together.
     pub misclassified: Vec<String>,
@@ -56,10 +56,7 @@ impl Verdict {
                 verdict.misclassified.push(format!("{}, call {number}: {ends:?}, rung {rings}", plan.name));
             }
         }
-        let under_way = plan.in_flight.get() as usize;
-        // Two callers see one end.
-        let expected = if plan.rotates { plan.calls.div_ceil(EVERY) * under_way * 2 } else { 0 };
-        verdict.rejected = verdict.ends[End::Rejected as usize].saturating_sub(expected) as u64;
+        verdict.rejected = verdict.ends[End::Rejected as usize] as u64;
         verdict
     }
 
