@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use trunkline_core_types::{
-    Ask, Attempt, AttemptError, AttemptJournal, BoxFuture, Claim, Class, Clock, Deadline, Denied, DeniedKind,
-    Entropy, Evidence, FailureKind, HttpService, Idempotency, IdempotencyKey, Intent, JournalError,
-    JournalErrorKind, KeyError, KeyErrorKind, Lane, Outcome, Pacer, Permit, Reply, Scope, Sign, Signal, Slot,
-    Unobserved, VirtualClock,
+    Ask, Attempt, AttemptError, AttemptJournal, BoxFuture, Claim, Class, Clock, ClockExt, Deadline, Denied,
+    DeniedKind, Entropy, Evidence, FailureKind, HttpService, Idempotency, IdempotencyKey, Intent,
+    JournalError, JournalErrorKind, KeyError, KeyErrorKind, Lane, Outcome, Pacer, Permit, Reply, Scope, Sign,
+    Signal, Slot, Unobserved, VirtualClock,
 };
 use trunkline_transport::{Journaled, Limiter, Retry, RetrySettings, Signer};
 
@@ -355,7 +355,8 @@ async fn a_signer_that_ignores_its_deadline_ends_with_the_attempts_own_and_nothi
     let (below, clock) = (Below::new([]), VirtualClock::new());
     let attempt = create();
     let ends_by = attempt.deadline().ends_by();
-    let outcome = Signer::new(below.clone(), Arc::new(Mute {}), Arc::new(clock)).send(attempt).await;
+    let signer = Signer::new(below.clone(), Arc::new(Mute {}), Arc::new(clock));
+    let outcome = clock.bounded(ends_by + Duration::from_secs(1), signer.send(attempt)).await.unwrap();
     assert_eq!(outcome.class, Class::Unsent);
     assert_eq!(outcome.result.unwrap_err().kind(), FailureKind::Key(KeyErrorKind::Timeout));
     assert!(clock.now() >= ends_by && clock.now() <= ends_by + Duration::from_millis(1));
