@@ -6,8 +6,8 @@ use trunkline_tests::threads::{Verdict, plans, run};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn calls_on_many_threads_ring_nobody_twice() {
-    // All of them take a machine's two cores for the better part of a minute; the variable says how many.
-    let calls = std::env::var("TRUNKLINE_THREADS_CALLS").map_or(30_000, |calls| calls.parse().unwrap());
+    // About a minute on two cores.
+    let calls = std::env::var("TRUNKLINE_THREADS_CALLS").map_or(100_000, |calls| calls.parse().unwrap());
     let (clock, mut running, mut all) = (SystemClock::new(), JoinSet::new(), Verdict::default());
     let began = clock.now();
     for plan in plans(calls) {
