@@ -7,7 +7,7 @@ use crate::InputError;
 
 /// A phone number: `+`, then 7 to 15 digits, the first not 0 (ITU-T E.164).
 ///
-/// `Debug` and `Display` show the last two digits only; [`E164::expose`] is the one door to the whole number.
+/// `Debug` and `Display` show the last two digits only; [`E164::expose`] is the one door to the whole number, [`E164::expose_to`] the same into a buffer.
 ///
 /// ```
 /// # use trunkline_core_types::E164;
@@ -27,10 +27,15 @@ impl E164 {
     /// The whole number as it travels, `+` included.
     pub fn expose(&self) -> String {
         let mut text = Vec::with_capacity(1 + Self::MAX_DIGITS);
-        text.push(b'+');
-        text.extend_from_slice(self.digits());
+        self.expose_to(&mut text);
         // Digits only, so this always is text.
         String::from_utf8(text).unwrap_or_default()
+    }
+
+    /// Appends what [`E164::expose`] returns to `text`: `+` and digits, 8 to 16 bytes of ASCII.
+    pub fn expose_to(&self, text: &mut Vec<u8>) {
+        text.push(b'+');
+        text.extend_from_slice(self.digits());
     }
 
     fn digits(&self) -> &[u8] {
@@ -109,6 +114,9 @@ mod tests {
         fn good_numbers_come_back_whole_and_print_masked(number in "\\+[1-9][0-9]{6,14}") {
             let parsed: E164 = number.parse().unwrap();
             prop_assert_eq!(parsed.expose(), &number[..]);
+            let mut appended = b"to=".to_vec();
+            parsed.expose_to(&mut appended);
+            prop_assert_eq!(appended, format!("to={number}").into_bytes());
             let shown = format!("{parsed} {parsed:?}");
             prop_assert!(!shown.contains(&number[..number.len() - 2]));
             prop_assert!(shown.contains(&number[number.len() - 2..]));

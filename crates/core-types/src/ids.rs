@@ -20,14 +20,13 @@ impl IdempotencyKey {
     pub fn mint(entropy: &dyn Entropy) -> Self {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let [high, low] = entropy.next_pair();
-        let mut random = (u128::from(high) << 64) | u128::from(low);
+        let random = ((u128::from(high) << 64) | u128::from(low)).to_be_bytes();
         let mut text = *b"tk_00000000000000000000000000000000";
-        for digit in text[3..].iter_mut().rev() {
-            *digit = HEX[(random & 15) as usize];
-            random >>= 4;
+        for (digits, byte) in text[3..].as_chunks_mut().0.iter_mut().zip(random) {
+            *digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
         }
         // Digits only, so this always is text.
-        Self(String::from_utf8_lossy(&text).into())
+        Self(std::str::from_utf8(&text).unwrap_or_default().into())
     }
 
     /// The key as it travels.

@@ -4,6 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
 
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+
 use crate::InputError;
 
 /// A point in time, UTC, to the nanosecond.
@@ -20,10 +23,31 @@ impl FromStr for Timestamp {
     type Err = InputError;
 
     fn from_str(text: &str) -> Result<Self, InputError> {
+        if let Some(at) = usual(text) {
+            return Ok(Self(at));
+        }
         text.parse().map(Self).map_err(|_| {
             InputError::new("time", "not an RFC 3339 time with a zone, such as 2026-01-31T08:00:00Z")
         })
     }
+}
+
+/// A time of the one form that nearly all have, `YYYY-MM-DDTHH:MM:SSZ`; `None` leaves the verdict to the whole grammar.
+fn usual(text: &str) -> Option<jiff::Timestamp> {
+    let &[y, yy, yyy, yyyy, b'-', m, mm, b'-', d, dd, b'T', h, hh, b':', n, nn, b':', s, ss, b'Z'] =
+        text.as_bytes()
+    else {
+        return None;
+    };
+    let digits = [y, yy, yyy, yyyy, m, mm, d, dd, h, hh, n, nn, s, ss];
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let pair = |tens: u8, ones: u8| (10 * (tens & 15) + (ones & 15)) as i8;
+    let year = 100 * i16::from(pair(y, yy)) + i16::from(pair(yyy, yyyy));
+    // Knows the months' lengths, and refuses a leap second, which the whole grammar takes.
+    let at = DateTime::new(year, pair(m, mm), pair(d, dd), pair(h, hh), pair(n, nn), pair(s, ss), 0).ok()?;
+    Offset::UTC.to_timestamp(at).ok()
 }
 
 impl fmt::Display for Timestamp {
@@ -59,6 +83,30 @@ mod tests {
             let at = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
             let stamp = Timestamp::try_from(at).unwrap();
             prop_assert_eq!(SystemTime::from(stamp.to_string().parse::<Timestamp>().unwrap()), at);
+        }
+
+        #[test]
+        fn the_usual_form_is_read_as_the_whole_grammar_reads_it(
+            date in (0u32..10_000, 0u32..14, 0u32..33),
+            time in (0u32..26, 0u32..62, 0u32..62),
+            odd in prop::option::weighted(0.3, (0usize..20, "[ 0-9:/TtZz+.-]")),
+        ) {
+            let ((year, month, day), (hour, minute, second)) = (date, time);
+            let mut text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z");
+            if let Some((at, other)) = odd {
+                text.replace_range(at..=at, &other);
+            }
+            let whole = text.parse::<jiff::Timestamp>().ok();
+            if let Some(read) = usual(&text) {
+                prop_assert_eq!(Some(read), whole, "{}", text);
+            }
+            prop_assert_eq!(text.parse::<Timestamp>().ok(), whole.map(Timestamp));
+        }
+
+        #[test]
+        fn every_second_has_the_usual_form(seconds in -62_167_219_200i64..253_402_207_200) {
+            let at = jiff::Timestamp::from_second(seconds).unwrap();
+            prop_assert_eq!(usual(&at.to_string()), Some(at));
         }
 
         #[test]
