@@ -89,7 +89,7 @@ async fn a_running_batch_can_be_looked_at_and_not_run_twice() {
 }
 
 /// Kills of one file; `TRUNKLINE_KILLS` asks for more.
-const KILLS: u64 = 20;
+const KILLS: u64 = 40;
 const CALLS_A_KILL: u64 = 12;
 
 /// Kills a batch over one file at random points, then lets it run to its end; how many kills met it alive.
