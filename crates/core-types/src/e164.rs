@@ -38,6 +38,11 @@ impl E164 {
         text.extend_from_slice(self.digits());
     }
 
+    /// The length of what [`E164::expose`] returns, in bytes: 8 to 16.
+    pub fn exposed_len(&self) -> usize {
+        1 + usize::from(self.len)
+    }
+
     fn digits(&self) -> &[u8] {
         &self.digits[..usize::from(self.len)]
     }
@@ -117,6 +122,7 @@ mod tests {
             let mut appended = b"to=".to_vec();
             parsed.expose_to(&mut appended);
             prop_assert_eq!(appended, format!("to={number}").into_bytes());
+            prop_assert_eq!(parsed.exposed_len(), number.len());
             let shown = format!("{parsed} {parsed:?}");
             prop_assert!(!shown.contains(&number[..number.len() - 2]));
             prop_assert!(shown.contains(&number[number.len() - 2..]));

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use serde::{Serialize, Serializer};
 use trunkline_core_types::{
     CallId, E164, IdempotencyKey, InputError, NewCall, Origin, ProviderError, ProviderErrorKind, Speech,
     Tags, Timestamp,
@@ -142,53 +141,66 @@ fn percent_encoded(text: &str) -> String {
 }
 
 /// The body of a create. The order of the fields is part of the contract with ourselves: same call, same bytes.
-#[derive(Serialize)]
-struct Body<'a> {
-    to: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tts: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    audio_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<&'a str>,
-    retry_policy: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ring_timeout: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_duration: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    callback_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Tags::is_empty", serialize_with = "tag_object")]
-    tags: &'a Tags,
-}
-
-fn tag_object<S: Serializer>(tags: &&Tags, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_map(tags.iter())
-}
-
 fn body(call: &NewCall) -> Result<Bytes, ProviderError> {
-    let (tts, audio_url) = match &call.speech {
-        Speech::Text(text) => (Some(text.as_str()), None),
-        Speech::Url(url) => (None, Some(url.expose())),
+    let mut json = Vec::with_capacity(room(call));
+    json.extend_from_slice(b"{\"to\":\"");
+    call.to.expose_to(&mut json);
+    match &call.speech {
+        Speech::Text(say) => text(&mut json, b"\",\"tts\":", say.as_str())?,
+        Speech::Url(url) => text(&mut json, b"\",\"audio_url\":", &url.expose())?,
         _ => return Err(ProviderError::unsupported("this kind of speech")),
+    }
+    if let Some(from) = &call.from {
+        json.extend_from_slice(b",\"from\":\"");
+        from.expose_to(&mut json);
+        json.push(b'"');
+    }
+    json.extend_from_slice(b",\"retry_policy\":\"flexible\"");
+    seconds(&mut json, "ring_timeout", whole_seconds("ring_timeout", call.ring_timeout, 5, 600)?);
+    seconds(&mut json, "max_duration", whole_seconds("max_duration", call.max_duration, 1, 86_400)?);
+    if let Some(url) = &call.callback {
+        text(&mut json, b",\"callback_url\":", &url.expose())?;
+    }
+    if !call.tags.is_empty() {
+        tags(&mut json, &call.tags)?;
+    }
+    json.push(b'}');
+    bounded(json)
+}
+
+/// What the body of a plain call takes to the byte; others grow it.
+fn room(call: &NewCall) -> usize {
+    let said = match &call.speech {
+        Speech::Text(text) => text.as_str().len(),
+        _ => 0,
     };
-    let (to, from) = (call.to.expose(), call.from.map(|from| from.expose()));
-    let callback = call.callback.as_ref().map(|url| url.expose());
-    let body = Body {
-        to: &to,
-        tts,
-        audio_url: audio_url.as_deref(),
-        from: from.as_deref(),
-        retry_policy: "flexible",
-        ring_timeout: whole_seconds("ring_timeout", call.ring_timeout, 5, 600)?,
-        max_duration: whole_seconds("max_duration", call.max_duration, 1, 86_400)?,
-        callback_url: callback.as_deref(),
-        tags: &call.tags,
-    };
-    let mut bytes = Vec::with_capacity(tts.map_or(0, str::len) + 512);
-    serde_json::to_writer(&mut bytes, &body)
-        .map_err(|_| ProviderError::new(ProviderErrorKind::Input, "the call cannot be written as JSON"))?;
-    bounded(bytes)
+    r#"{"to":"","tts":"","retry_policy":"flexible"}"#.len() + said + call.to.exposed_len()
+}
+
+fn text(json: &mut Vec<u8>, name: &[u8], text: &str) -> Result<(), ProviderError> {
+    json.extend_from_slice(name);
+    write(json, text)
+}
+
+fn seconds(json: &mut Vec<u8>, name: &str, seconds: Option<u64>) {
+    if let Some(seconds) = seconds {
+        json.extend_from_slice(format!(",\"{name}\":{seconds}").as_bytes());
+    }
+}
+
+fn tags(json: &mut Vec<u8>, tags: &Tags) -> Result<(), ProviderError> {
+    for (at, (name, value)) in tags.iter().enumerate() {
+        text(json, if at == 0 { b",\"tags\":{" } else { b"," }, name)?;
+        text(json, b":", value)?;
+    }
+    json.push(b'}');
+    Ok(())
+}
+
+/// A string with its quotes and escapes.
+fn write(json: &mut Vec<u8>, text: &str) -> Result<(), ProviderError> {
+    serde_json::to_writer(json, text)
+        .map_err(|_| ProviderError::new(ProviderErrorKind::Input, "the call cannot be written as JSON"))
 }
 
 fn bounded(body: Vec<u8>) -> Result<Bytes, ProviderError> {
