@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use trunkline_core_types::{Class, Intent, JournalError, JournalErrorKind, Scope};
+use trunkline_core_types::{Class, IdempotencyKey, Intent, JournalError, JournalErrorKind, Scope};
 
 /// Attempts kept of one claim; more are refused.
 const MAX_ATTEMPTS: usize = 256;
@@ -171,6 +171,11 @@ impl Open {
 }
 
 impl Ended {
+    /// The key.
+    pub(crate) fn key(&self) -> &IdempotencyKey {
+        &self.open.intent.key
+    }
+
     /// The call that the key stands for.
     pub(crate) fn detail(&self) -> &Bytes {
         &self.open.intent.detail

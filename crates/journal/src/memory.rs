@@ -1,8 +1,9 @@
 //! The journal in this process's memory: bounded, fast, and gone with the process.
 
 mod calls;
+mod slots;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,11 @@ use trunkline_core_types::{
 
 pub use calls::MemoryCalls;
 
-use crate::life::{Ended, Open, Step, state};
+use crate::life::{Step, state};
+use slots::{Life, Ring, Slots};
+
+/// Open keys that no listing has asked for and that lie unsorted; beyond that each claim sorts one in.
+const UNSORTED: usize = 4_096;
 
 /// A journal in memory: a written choice, because **its promise ends with the process**. After a restart every key is free, so a
 /// call whose outcome was unknown can be placed again; where that may not happen use a durable store.
@@ -26,7 +31,8 @@ use crate::life::{Ended, Open, Step, state};
 /// Holds at most [`max_keys`](Self::max_keys) keys. A new key beyond that first sweeps keys that were settled or freed longer than
 /// [`retention`](Self::retention) ago (a swept key is forgotten: claiming it dials); if there is none the claim is refused as
 /// [`JournalErrorKind::Full`]. Open keys are never swept. Keys go in the order of their ends, so after the wall clock was set back those of before wait until
-/// its time has come again. Every step is `O(log open keys)` under one lock; nothing is ever awaited.
+/// its time has come again. Every step is one look-up under one lock, but a listing first sorts in at most 4,096 keys that were claimed since the last; nothing is ever
+/// awaited.
 ///
 /// `Debug` prints counts only. The caller bounds the size of details and replies.
 pub struct MemoryJournal {
@@ -39,11 +45,11 @@ pub struct MemoryJournal {
 
 #[derive(Default)]
 struct Keys {
-    /// In key order, for paging.
-    open: BTreeMap<IdempotencyKey, Open>,
-    ended: HashMap<IdempotencyKey, (SystemTime, Ended)>,
-    /// The same keys as `ended` in the order of their ends, and some that were claimed again since.
-    by_age: VecDeque<(SystemTime, IdempotencyKey)>,
+    slots: Slots,
+    /// The slots of `Ring::Listed` in key order, for paging.
+    listed: BTreeMap<IdempotencyKey, u32>,
+    /// How many are open, listed or not.
+    open: usize,
 }
 
 impl MemoryJournal {
@@ -85,35 +91,33 @@ impl MemoryJournal {
 
     fn claim_now(&self, intent: &Arc<Intent>) -> Result<Claim, JournalError> {
         let mut keys = self.keys();
-        let open = keys.open.get(&intent.key);
-        #[cfg(trunkline_mutation)]
-        let open = open.filter(|open| {
-            let pending = Mutation::DialledIsPending.is_on() && open.in_flight();
-            !(Mutation::ClaimOverwrites.is_on() || pending)
-        });
-        if let Some(open) = open {
-            return Ok(if open.intent.detail == intent.detail { Claim::Open } else { Claim::Mismatch });
-        }
-        let last = match keys.ended.get(&intent.key) {
-            Some((_, ended)) if *ended.detail() != intent.detail => return Ok(Claim::Mismatch),
-            Some((_, ended)) => match ended.answer().cloned() {
+        let found = keys.slots.find(&intent.key);
+        let last = match found.map(|at| keys.slots.life(at)) {
+            #[cfg(trunkline_mutation)]
+            Some(Life::Open(open))
+                if Mutation::ClaimOverwrites.is_on()
+                    || (Mutation::DialledIsPending.is_on() && open.in_flight()) =>
+            {
+                found.into_iter().for_each(|at| keys.let_go(at));
+                0
+            }
+            Some(Life::Open(open)) => {
+                return Ok(if open.intent.detail == intent.detail { Claim::Open } else { Claim::Mismatch });
+            }
+            Some(Life::Ended(ended, _)) if *ended.detail() != intent.detail => return Ok(Claim::Mismatch),
+            Some(Life::Ended(ended, _)) => match ended.answer().cloned() {
                 Some((class, reply)) => return Ok(Claim::Settled(class, reply)),
-                None => Some(ended.last()),
+                None => ended.last(),
             },
-            None => {
-                if keys.is_full(self.max_keys) {
-                    keys.make_room(self.max_keys, self.clock.wall().checked_sub(self.retention))?;
+            Some(Life::Vacant) | None => {
+                let max = self.max_keys.min(Slots::MAX);
+                if keys.slots.len() >= max {
+                    keys.make_room(max, self.clock.wall().checked_sub(self.retention))?;
                 }
-                None
+                0
             }
         };
-        if last.is_some() {
-            keys.ended.remove(&intent.key);
-        }
-        let last = last.unwrap_or_default();
-        keys.open.insert(intent.key.clone(), Open::new(intent.clone(), last));
-        // At the end of the numbers every begin is refused.
-        Ok(Claim::Go { number: last.saturating_add(1) })
+        Ok(keys.take(found, intent, last))
     }
 
     fn open_now(
@@ -123,64 +127,80 @@ impl MemoryJournal {
         limit: usize,
     ) -> Vec<Arc<Intent>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let keys = self.keys();
-        let open = keys.open.range::<IdempotencyKey, _>((from, Bound::Unbounded));
-        let fenced = open.filter(|(_, open)| open.has_begun() && open.intent.fence < fenced_before);
-        fenced.take(limit).map(|(_, open)| open.intent.clone()).collect()
+        let mut keys = self.keys();
+        while keys.sort_one_in() {}
+        let Keys { slots, listed, .. } = &*keys;
+        let listed = listed.range::<IdempotencyKey, _>((from, Bound::Unbounded));
+        let open = listed.filter_map(|(_, at)| match slots.life(*at) {
+            Life::Open(open) if open.has_begun() && open.intent.fence < fenced_before => Some(&open.intent),
+            _ => None,
+        });
+        open.take(limit).cloned().collect()
     }
 }
 
 impl Keys {
-    fn is_full(&self, max: usize) -> bool {
-        self.open.len() + self.ended.len() >= max
+    /// Gives the key to its claimer: one that is not there yet, or a free one.
+    fn take(&mut self, found: Option<u32>, intent: &Arc<Intent>, last: u32) -> Claim {
+        match found {
+            Some(at) => self.slots.reopen(at, intent.clone(), last),
+            None => self.slots.insert(intent.clone()),
+        }
+        self.open += 1;
+        if self.open - self.listed.len() > UNSORTED {
+            self.sort_one_in();
+        }
+        // At the end of the numbers every begin is refused.
+        Claim::Go { number: last.saturating_add(1) }
+    }
+
+    /// Puts the oldest claim that is not listed into its order; false if there is none.
+    fn sort_one_in(&mut self) -> bool {
+        let Some(at) = self.slots.oldest(Ring::Fresh) else { return false };
+        self.slots.move_to(at, Ring::Listed);
+        if let Some(key) = self.slots.life(at).key() {
+            self.listed.insert(key.clone(), at);
+        }
+        true
     }
 
     /// Sweeps ended keys from the oldest on until there is room.
     fn make_room(&mut self, max: usize, kept_since: Option<SystemTime>) -> Result<(), JournalError> {
-        while self.is_full(max) {
-            let oldest = self.by_age.front();
-            let stale = oldest.is_some_and(|(at, key)| !self.ended_at(key, *at));
-            let old = oldest.is_some_and(|(at, _)| kept_since.is_some_and(|since| *at < since));
-            if !stale && !old {
+        while self.slots.len() >= max {
+            let old = self.slots.oldest(Ring::Ended).filter(|at| {
+                let Life::Ended(_, ended) = self.slots.life(*at) else { return false };
+                kept_since.is_some_and(|since| *ended < since)
+            });
+            let Some(at) = old else {
                 return Err(JournalError::new(
                     JournalErrorKind::Full,
                     format!("claim: it holds its {max} keys; raise max_keys or lower the retention"),
                 ));
-            }
-            if let Some((_, key)) = self.by_age.pop_front().filter(|_| !stale) {
-                self.ended.remove(&key);
-            }
+            };
+            self.slots.remove(at);
         }
         Ok(())
     }
 
-    /// Whether the key's end is the one of this moment, and not a later one.
-    fn ended_at(&self, key: &IdempotencyKey, at: SystemTime) -> bool {
-        self.ended.get(key).is_some_and(|(known, _)| *known == at)
-    }
-
-    fn note_end(&mut self, key: &IdempotencyKey, at: SystemTime) {
-        self.by_age.push_back((at, key.clone()));
-        // Keys that are freed and claimed again and again leave stale entries.
-        if self.by_age.len() > 2 * self.ended.len() + 64 {
-            let Self { ended, by_age, .. } = self;
-            by_age.retain(|(at, key)| ended.get(key).is_some_and(|(known, _)| known == at));
-        }
-    }
-
     /// Carries out what a step of an open key leads to.
-    fn carry_out(&mut self, key: &IdempotencyKey, step: &Step, reply: Option<Bytes>, clock: &dyn Clock) {
-        if *step == Step::Stays {
-            return;
-        }
-        let Some((key, open)) = self.open.remove_entry(key) else { return };
-        let now = clock.wall();
+    fn carry_out(&mut self, at: u32, step: &Step, reply: Option<Bytes>, clock: &dyn Clock) {
         let answer = match step {
+            Step::Stays => return,
             Step::Settles(class) => Some((*class, reply)),
-            Step::Stays | Step::Frees => None,
+            Step::Frees => None,
         };
-        self.note_end(&key, now);
-        self.ended.insert(key, (now, open.ended(answer)));
+        self.let_go(at);
+        self.slots.end(at, answer, clock.wall());
+    }
+
+    /// An open key will be so no more.
+    fn let_go(&mut self, at: u32) {
+        if self.slots.ring(at) == Ring::Listed
+            && let Some(key) = self.slots.life(at).key()
+        {
+            self.listed.remove(key);
+        }
+        self.open -= 1;
     }
 }
 
@@ -192,9 +212,10 @@ impl AttemptJournal for MemoryJournal {
 
     fn begin<'a>(&'a self, intent: &'a Arc<Intent>, number: u32) -> BoxFuture<'a, Result<(), JournalError>> {
         Box::pin(async move {
-            let mut keys = self.keys();
-            let open = keys.open.get_mut(&intent.key);
-            open.ok_or_else(|| state("begin: nobody holds the key; claim it first"))?.begin(intent, number)
+            match self.keys().slots.find_mut(&intent.key) {
+                Some((_, Life::Open(open))) => open.begin(intent, number),
+                _ => Err(state("begin: nobody holds the key; claim it first")),
+            }
         })
     }
 
@@ -206,24 +227,28 @@ impl AttemptJournal for MemoryJournal {
         reply: Option<Bytes>,
     ) -> Result<(), JournalError> {
         let mut keys = self.keys();
-        if let Some(open) = keys.open.get_mut(key) {
-            let step = open.end(number, class)?;
-            keys.carry_out(key, &step, reply, &*self.clock);
-            return Ok(());
+        match keys.slots.find_mut(key) {
+            Some((at, Life::Open(open))) => {
+                let step = open.end(number, class)?;
+                keys.carry_out(at, &step, reply, &*self.clock);
+                Ok(())
+            }
+            Some((_, Life::Ended(ended, _))) => ended.end(number, class, reply),
+            _ => Err(state("end: the key is unknown; claim it first")),
         }
-        let ended = keys.ended.get_mut(key);
-        ended.ok_or_else(|| state("end: the key is unknown; claim it first"))?.1.end(number, class, reply)
     }
 
     fn settle(&self, key: &IdempotencyKey, class: Class, reply: Option<Bytes>) -> Result<(), JournalError> {
         let mut keys = self.keys();
-        if let Some(open) = keys.open.get_mut(key) {
-            let step = open.settle(class, || self.clock.wall())?;
-            keys.carry_out(key, &step, reply, &*self.clock);
-            return Ok(());
+        match keys.slots.find_mut(key) {
+            Some((at, Life::Open(open))) => {
+                let step = open.settle(class, || self.clock.wall())?;
+                keys.carry_out(at, &step, reply, &*self.clock);
+                Ok(())
+            }
+            Some((_, Life::Ended(ended, _))) => ended.settle(class, reply),
+            _ => Err(state("settle: the key is unknown; claim it first")),
         }
-        let ended = keys.ended.get_mut(key);
-        ended.ok_or_else(|| state("settle: the key is unknown; claim it first"))?.1.settle(class, reply)
     }
 
     fn open_calls<'a>(
@@ -244,12 +269,60 @@ impl fmt::Debug for MemoryJournal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (open, ended) = {
             let keys = self.keys();
-            (keys.open.len(), keys.ended.len())
+            (keys.open, keys.slots.len() - keys.open)
         };
         f.debug_struct("MemoryJournal")
             .field("open", &open)
             .field("ended", &ended)
             .field("max_keys", &self.max_keys)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkline_core_types::SystemClock;
+
+    #[tokio::test]
+    async fn open_keys_are_listed_in_order_and_few_of_them_lie_unsorted() {
+        let journal = MemoryJournal::new(Arc::new(SystemClock::new()));
+        let intent = |n: usize| {
+            Arc::new(Intent {
+                key: format!("key-{:05}", (n * 7_919) % 10_000).parse().unwrap(),
+                account: "main".parse().unwrap(),
+                detail: "call".into(),
+                fence: SystemTime::UNIX_EPOCH,
+            })
+        };
+        let unsorted = || {
+            let keys = journal.keys();
+            keys.open - keys.listed.len()
+        };
+        for n in 0..10_000 {
+            journal.claim(&intent(n)).await.unwrap();
+            journal.begin(&intent(n), 1).await.unwrap();
+            assert!(unsorted() <= UNSORTED);
+        }
+        // Of those that are sorted in and of those that are not, every other one ends.
+        for n in (0..10_000).step_by(2) {
+            journal.end(&intent(n).key, 1, Class::Accepted, None).unwrap();
+        }
+        let (mut listed, mut after) = (Vec::<Arc<Intent>>::new(), None);
+        loop {
+            let page = journal.open_now(SystemTime::UNIX_EPOCH + Duration::from_secs(1), after.as_ref(), 999);
+            let Some(last) = page.last() else { break };
+            after = Some(last.key.clone());
+            listed.extend(page);
+        }
+        let mut open: Vec<_> = (1..10_000).step_by(2).map(intent).collect();
+        open.sort_by_key(|intent| intent.key.clone());
+        assert_eq!(listed, open);
+        assert_eq!(unsorted(), 0);
+        for call in &open {
+            journal.settle(&call.key, Class::Accepted, None).unwrap();
+        }
+        let keys = journal.keys();
+        assert_eq!((keys.open, keys.listed.len(), keys.slots.len()), (0, 0, 10_000));
     }
 }

@@ -1,0 +1,246 @@
+//! The keys of a journal in slots: found by name, and each in the one ring of its state, so that no step grows with their number.
+
+use std::hash::BuildHasher;
+use std::mem;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use trunkline_core_types::{IdempotencyKey, Intent};
+
+use crate::life::{Answer, Ended, Open};
+
+/// A state that keys share. Its ring goes through the slot of this number, which holds no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ring {
+    /// Slots without a key.
+    Vacant,
+    /// Open keys that no listing has asked for, oldest claim first.
+    Fresh,
+    /// Open keys that are kept in order elsewhere.
+    Listed,
+    /// Keys that nobody holds, oldest end first.
+    Ended,
+}
+
+/// What became of the key of a slot.
+#[derive(Debug)]
+pub(super) enum Life {
+    Vacant,
+    Open(Open),
+    /// And when it ended.
+    Ended(Ended, SystemTime),
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    ring: Ring,
+    previous: u32,
+    next: u32,
+    hash: u32,
+    pub(super) life: Life,
+}
+
+/// Where a key is. The hash lies beside it, so that the index grows without a look at the slots.
+#[derive(Debug)]
+struct Place {
+    hash: u32,
+    slot: u32,
+}
+
+pub(super) struct Slots {
+    index: HashTable<Place>,
+    /// Not SipHash: keys are the caller's own, and the seed is the process's.
+    hasher: DefaultHashBuilder,
+    slots: Vec<Slot>,
+}
+
+impl Slots {
+    /// The most keys.
+    pub(super) const MAX: usize = u32::MAX as usize - 4;
+
+    /// How many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(super) fn find(&self, key: &IdempotencyKey) -> Option<u32> {
+        self.find_hashed(key, self.hash(key))
+    }
+
+    /// The slot of an open key, and its life.
+    pub(super) fn find_mut(&mut self, key: &IdempotencyKey) -> Option<(u32, &mut Life)> {
+        let at = self.find(key)?;
+        Some((at, &mut self.at_mut(at).life))
+    }
+
+    pub(super) fn life(&self, at: u32) -> &Life {
+        &self.at(at).life
+    }
+
+    pub(super) fn ring(&self, at: u32) -> Ring {
+        self.at(at).ring
+    }
+
+    /// The oldest slot of a ring.
+    pub(super) fn oldest(&self, ring: Ring) -> Option<u32> {
+        let first = self.at(ring as u32).next;
+        (first != ring as u32).then_some(first)
+    }
+
+    /// Takes in a key that is not there yet, as the newest of the fresh ones.
+    pub(super) fn insert(&mut self, intent: Arc<Intent>) {
+        let hash = self.hash(&intent.key);
+        let life = Life::Open(Open::new(intent, 0));
+        let at = match self.oldest(Ring::Vacant) {
+            Some(at) => at,
+            None => self.add(),
+        };
+        let slot = self.at_mut(at);
+        (slot.hash, slot.life) = (hash, life);
+        self.move_to(at, Ring::Fresh);
+        self.index.insert_unique(spread(hash), Place { hash, slot: at }, |place| spread(place.hash));
+    }
+
+    /// Opens a key again under which numbers up to `last` were used.
+    pub(super) fn reopen(&mut self, at: u32, intent: Arc<Intent>, last: u32) {
+        self.at_mut(at).life = Life::Open(Open::new(intent, last));
+        self.move_to(at, Ring::Fresh);
+    }
+
+    /// Ends an open key, with its answer or free without one.
+    pub(super) fn end(&mut self, at: u32, answer: Option<Answer>, now: SystemTime) {
+        let life = &mut self.at_mut(at).life;
+        *life = match mem::replace(life, Life::Vacant) {
+            Life::Open(open) => Life::Ended(open.ended(answer), now),
+            other => other,
+        };
+        self.move_to(at, Ring::Ended);
+    }
+
+    /// Forgets the key of a slot.
+    pub(super) fn remove(&mut self, at: u32) {
+        let slot = self.at_mut(at);
+        slot.life = Life::Vacant;
+        let hash = slot.hash;
+        if let Ok(place) = self.index.find_entry(spread(hash), |place| place.slot == at) {
+            place.remove();
+        }
+        self.move_to(at, Ring::Vacant);
+    }
+
+    /// Makes a slot the newest of another ring.
+    pub(super) fn move_to(&mut self, at: u32, ring: Ring) {
+        let Slot { previous, next, .. } = *self.at(at);
+        self.at_mut(previous).next = next;
+        self.at_mut(next).previous = previous;
+        let end = ring as u32;
+        let newest = mem::replace(&mut self.at_mut(end).previous, at);
+        self.at_mut(newest).next = at;
+        let slot = self.at_mut(at);
+        (slot.ring, slot.previous, slot.next) = (ring, newest, end);
+    }
+
+    fn find_hashed(&self, key: &IdempotencyKey, hash: u32) -> Option<u32> {
+        let same = |place: &Place| place.hash == hash && self.at(place.slot).life.key() == Some(key);
+        self.index.find(spread(hash), same).map(|place| place.slot)
+    }
+
+    fn hash(&self, key: &IdempotencyKey) -> u32 {
+        (self.hasher.hash_one(key) >> 32) as u32
+    }
+
+    fn at(&self, at: u32) -> &Slot {
+        &self.slots[at as usize]
+    }
+
+    fn at_mut(&mut self, at: u32) -> &mut Slot {
+        &mut self.slots[at as usize]
+    }
+
+    /// One more slot, in a ring of its own.
+    fn add(&mut self) -> u32 {
+        let at = self.slots.len() as u32;
+        self.slots.push(Slot { ring: Ring::Vacant, previous: at, next: at, hash: 0, life: Life::Vacant });
+        at
+    }
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        let mut slots =
+            Self { index: HashTable::new(), hasher: DefaultHashBuilder::default(), slots: Vec::new() };
+        for _ in [Ring::Vacant, Ring::Fresh, Ring::Listed, Ring::Ended] {
+            slots.add();
+        }
+        slots
+    }
+}
+
+impl Life {
+    pub(super) fn key(&self) -> Option<&IdempotencyKey> {
+        match self {
+            Self::Vacant => None,
+            Self::Open(open) => Some(&open.intent.key),
+            Self::Ended(ended, _) => Some(ended.key()),
+        }
+    }
+}
+
+/// The index wants the low bits and the highest seven.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn intent(n: u32) -> Arc<Intent> {
+        Arc::new(Intent {
+            key: format!("key-{n}").parse().unwrap(),
+            account: "main".parse().unwrap(),
+            detail: "call".into(),
+            fence: SystemTime::UNIX_EPOCH,
+        })
+    }
+
+    fn ring(slots: &Slots, ring: Ring) -> Vec<u32> {
+        let next = |at: &u32| Some(slots.at(*at).next).filter(|next| *next != ring as u32);
+        std::iter::successors(slots.oldest(ring), next).collect()
+    }
+
+    #[test]
+    fn every_key_is_found_and_the_slots_of_those_that_went_are_used_again() {
+        let mut slots = Slots::default();
+        for round in 0..3 {
+            let keys = round * 1_000..(round + 1) * 1_000;
+            keys.clone().for_each(|n| slots.insert(intent(n)));
+            for n in keys.clone() {
+                let at = slots.find(&intent(n).key).unwrap();
+                assert_eq!(slots.life(at).key(), Some(&intent(n).key));
+            }
+            assert_eq!((slots.len(), slots.slots.len()), (1_000, 1_004));
+            for n in keys.clone() {
+                let at = slots.find(&intent(n).key).unwrap();
+                slots.remove(at);
+            }
+            assert!(keys.clone().all(|n| slots.find(&intent(n).key).is_none()));
+        }
+        assert_eq!((slots.len(), ring(&slots, Ring::Vacant).len()), (0, 1_000));
+    }
+
+    #[test]
+    fn rings_keep_the_order_in_which_they_were_joined() {
+        let mut slots = Slots::default();
+        (0..4).for_each(|n| slots.insert(intent(n)));
+        let at: Vec<u32> = (0..4).map(|n| slots.find(&intent(n).key).unwrap()).collect();
+        for n in [2, 0, 3] {
+            slots.end(at[n], None, SystemTime::UNIX_EPOCH);
+        }
+        slots.reopen(at[0], intent(0), 0);
+        assert_eq!(ring(&slots, Ring::Ended), [at[2], at[3]]);
+        assert_eq!(ring(&slots, Ring::Fresh), [at[1], at[0]]);
+        assert_eq!((slots.ring(at[2]), slots.ring(at[0])), (Ring::Ended, Ring::Fresh));
+    }
+}
