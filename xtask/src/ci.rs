@@ -9,7 +9,7 @@ use std::time::Duration;
 type Step = (&'static str, fn() -> Result<()>);
 
 /// All with one feature set, so that a step builds on what the one before it built.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("tidy", tidy::run),
     ("fmt", || cargo(&["fmt", "--all", "--check"])),
     ("clippy", || {
@@ -17,6 +17,7 @@ const STEPS: [Step; 8] = [
     }),
     ("test", || test::run(None)),
     ("fuzz", || fuzz::run(None, fuzz::SECONDS)),
+    ("bench", bench),
     ("docs", docs),
     ("package", || {
         let members = ["--exclude", "xtask", "--exclude", "trunkline-tests"];
@@ -48,6 +49,13 @@ fn run_steps(steps: &[Step]) -> Result<()> {
 
 fn cargo(arguments: &[&str]) -> Result<()> {
     run::succeed(run::cargo().args(arguments))
+}
+
+/// The benchmarks stand outside the workspace: that they compile, with their own lock.
+fn bench() -> Result<()> {
+    let mut check = run::cargo();
+    check.args(["check", "--manifest-path", "tests/bench/Cargo.toml"]);
+    run::succeed(check.env("CARGO_TARGET_DIR", run::root().join("target/bench-target")))
 }
 
 fn docs() -> Result<()> {

@@ -65,7 +65,7 @@ enum Task {
         #[arg(long, value_name = "N", default_value_t = fuzz::SECONDS)]
         seconds: u32,
     },
-    /// Run tidy, fmt, clippy, test, fuzz, docs, package and deny, and stop at the first that fails.
+    /// Run tidy, fmt, clippy, test, fuzz, bench, docs, package and deny, and stop at the first that fails.
     Ci,
 }
 
