@@ -170,6 +170,17 @@ impl fmt::Debug for Tags {
     }
 }
 
+/// What an id may hold, a look-up a byte: an id is read with each reply.
+static ID_BYTES: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        plain[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        byte += 1;
+    }
+    plain
+};
+
 /// A provider's id of a call: 1 to 128 of `A-Z a-z 0-9 _ -`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId(Arc<str>);
@@ -185,8 +196,7 @@ impl FromStr for CallId {
     type Err = InputError;
 
     fn from_str(text: &str) -> Result<Self, InputError> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-        let fits = (1..=128).contains(&text.len()) && text.bytes().all(plain);
+        let fits = (1..=128).contains(&text.len()) && text.bytes().all(|byte| ID_BYTES[usize::from(byte)]);
         fits.then(|| Self(text.into()))
             .ok_or_else(|| InputError::new("call_id", "must be 1 to 128 of A-Z a-z 0-9 _ -"))
     }
