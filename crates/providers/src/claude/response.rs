@@ -1,5 +1,7 @@
 //! Replies to calls: required fields are checked, unknown ones ignored, unknown words kept, prices read through their text.
 
+mod usual;
+
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -56,8 +58,11 @@ struct WirePage<'a> {
 }
 
 pub(super) fn read_call(reply: &Reply, currency: Currency) -> Result<Call, ProviderError> {
-    let read = bounded(reply).and_then(|body| call(&whole(body)?, currency));
-    read.map_err(|bad| unreadable(reply, bad))
+    let body = bounded(reply).map_err(|bad| unreadable(reply, bad))?;
+    if let Some(call) = usual::call(body, currency) {
+        return Ok(call);
+    }
+    whole(body).and_then(|wire| call(&wire, currency)).map_err(|bad| unreadable(reply, bad))
 }
 
 /// The calls of a look-up's only page, each of which must be what was asked for.
