@@ -1,8 +1,9 @@
 //! The call journal as a seam: what providers told of calls, each event once, so that a restart forgets nothing.
 
 use std::fmt::Debug;
+use std::future::ready;
 
-use crate::{BoxFuture, Call, CallEvent, CallRef, CallState, IdempotencyKey, JournalError};
+use crate::{AccountId, BoxFuture, Call, CallEvent, CallRef, CallState, IdempotencyKey, JournalError};
 
 /// What a journal answers to an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,19 @@ pub trait CallJournal: Debug + Send + Sync + 'static {
     /// [`JournalError`].
     fn state<'a>(&'a self, call: &'a CallRef) -> BoxFuture<'a, Result<Option<CallState>, JournalError>>;
 
-    /// Notes which call the provider made of a key, from the reply of its placement. Never waits; a store may leave it out.
-    fn placed(&self, _key: &IdempotencyKey, _call: &Call) {}
+    /// Notes which call the account's provider made of a key, as the reply of its placement or a reconcile told. Never waits; a store may
+    /// leave it out, also of calls that show their key themselves.
+    fn placed(&self, _key: &IdempotencyKey, _account: &AccountId, _call: &Call) {}
+
+    /// The key under which a call was placed, as events, replies and reconciles told; the event's word counts most. `None`, the default, if
+    /// nobody told, or so long ago that it was deleted. A reconcile takes no call for its own that is another key's.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    fn key_of<'a>(
+        &'a self,
+        _call: &'a CallRef,
+    ) -> BoxFuture<'a, Result<Option<IdempotencyKey>, JournalError>> {
+        Box::pin(ready(Ok(None)))
+    }
 }

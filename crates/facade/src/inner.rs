@@ -6,8 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use trunkline_core_types::{
-    AccountId, Attempt, BreakerState, Call, Class, ClockExt, Deadline, E164, HttpService, IdempotencyKey,
-    KeyProvider, Leases, NewCall, Observer, Operation, Outcome, Provider, ProviderError, WebUrl,
+    AccountId, Attempt, BreakerState, Call, CallJournal, Class, ClockExt, Deadline, E164, HttpService,
+    IdempotencyKey, KeyProvider, Leases, NewCall, Observer, Operation, Outcome, Provider, ProviderError,
+    WebUrl,
 };
 use trunkline_journal::MemoryCalls;
 use trunkline_ratelimit::LocalPacer;
@@ -107,6 +108,11 @@ impl Inner {
 
     pub(crate) fn single(&self, route: &Route) -> Deadline {
         Deadline::At(self.shared.clock.now() + route.total)
+    }
+
+    /// Where it is kept what was told of calls.
+    pub(crate) fn calls(&self) -> &dyn CallJournal {
+        self.shared.journal.calls().unwrap_or(&self.heard)
     }
 
     async fn send(&self, route: &Route, attempt: Attempt) -> Result<Outcome, Error> {

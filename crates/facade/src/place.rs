@@ -52,8 +52,8 @@ async fn fly(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> {
         return Ok(Placed { replayed: false, tries: outcome.tries, ..placed });
     }
     let placed = conclude(route, &job.key, &outcome, false)?;
-    if let (Some(calls), Some(call)) = (inner.shared.journal.calls(), &placed.call) {
-        calls.placed(&job.key, call);
+    if let Some(call) = &placed.call {
+        inner.calls().placed(&job.key, &route.account, call);
     }
     Ok(placed)
 }

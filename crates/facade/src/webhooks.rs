@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{Request, Response};
 use trunkline_core_types::{
-    AccountId, BoxFuture, CallEvent, CallJournal, CallRef, CallState, CallStatus, Class, ClockExt, Fact,
-    Heard, JournalError, JournalErrorKind, KeySet, Pacer, Reply, Signal, WebhookError, WebhookErrorKind,
+    AccountId, BoxFuture, CallEvent, CallRef, CallState, CallStatus, Class, ClockExt, Fact, Heard,
+    JournalError, JournalErrorKind, KeySet, Pacer, Reply, Signal, WebhookError, WebhookErrorKind,
 };
 
 use crate::Client;
@@ -103,12 +103,7 @@ impl Webhooks {
     /// # Errors
     /// [`WebhookErrorKind::Unavailable`] if the journal did not answer.
     pub async fn state(&self, call: &CallRef) -> Result<Option<CallState>, WebhookError> {
-        self.answered("the journal could not tell what was heard", self.calls().state(call)).await
-    }
-
-    /// Where events are kept.
-    fn calls(&self) -> &dyn CallJournal {
-        self.0.shared.journal.calls().unwrap_or(&self.0.heard)
+        self.answered("the journal could not tell what was heard", self.0.calls().state(call)).await
     }
 
     async fn answered<T>(
@@ -146,7 +141,7 @@ impl Webhooks {
 
     async fn hear(&self, route: &Route, call: &CallRef, event: &CallEvent) -> Result<Heard, WebhookError> {
         let heard =
-            self.answered("the journal could not keep the event", self.calls().hear(call, event)).await;
+            self.answered("the journal could not keep the event", self.0.calls().hear(call, event)).await;
         if heard.is_err() {
             route.observer.saw(Fact::JournalFailed { step: "hear" });
         }
@@ -199,6 +194,6 @@ fn feed_back(route: &Route, event: &CallEvent) {
 
 impl fmt::Debug for Webhooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Webhooks").field("heard", &self.calls()).finish_non_exhaustive()
+        f.debug_struct("Webhooks").field("heard", &self.0.calls()).finish_non_exhaustive()
     }
 }

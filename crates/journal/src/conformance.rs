@@ -33,7 +33,8 @@ pub use attempts::{
     one_attempt_in_flight,
 };
 pub use calls::{
-    an_event_is_heard_once, any_order_of_events_gives_the_same_state, what_was_heard_outlives_the_process,
+    a_call_has_the_key_that_was_told, an_event_is_heard_once, any_order_of_events_gives_the_same_state,
+    what_was_heard_outlives_the_process, whose_a_call_is_outlives_the_process,
 };
 pub use claims::{
     a_claim_without_attempts_is_freed, a_second_claim_finds_it_open, another_call_is_a_mismatch,
@@ -71,6 +72,7 @@ pub async fn all(make: impl Fn() -> Arc<dyn AttemptJournal>) {
     open_calls_are_listed_in_pages(&*make()).await;
     an_event_is_heard_once(&*make()).await;
     any_order_of_events_gives_the_same_state(&*make()).await;
+    a_call_has_the_key_that_was_told(&*make()).await;
 }
 
 /// Runs every row about a restart, for a store that outlives its process: each over a new place from `make`, which opens the journal of
@@ -85,6 +87,7 @@ pub async fn durable<O: Fn() -> Arc<dyn AttemptJournal>>(make: impl Fn() -> O) {
     answers_outlive_the_process(&make()).await;
     numbers_go_on(&make()).await;
     what_was_heard_outlives_the_process(&make()).await;
+    whose_a_call_is_outlives_the_process(&make()).await;
 }
 
 const FREEING: [Class; 3] = [Class::Unsent, Class::Deferred, Class::Rejected(Scope::Account)];

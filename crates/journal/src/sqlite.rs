@@ -19,8 +19,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot, watch};
 use trunkline_core_types::{
-    AttemptJournal, BoxFuture, Call, CallEvent, CallJournal, CallRef, CallState, Claim, Class, Heard,
-    IdempotencyKey, Intent, JournalError,
+    AccountId, AttemptJournal, BoxFuture, Call, CallEvent, CallJournal, CallRef, CallState, Claim, Class,
+    Heard, IdempotencyKey, Intent, JournalError,
 };
 
 use error::closed;
@@ -282,8 +282,20 @@ impl CallJournal for SqliteJournal {
         })
     }
 
-    fn placed(&self, key: &IdempotencyKey, call: &Call) {
+    /// The account is that of the key's latest attempt.
+    fn placed(&self, key: &IdempotencyKey, _account: &AccountId, call: &Call) {
         self.shared.placed(key, &call.id, &call.status);
+    }
+
+    fn key_of<'a>(
+        &'a self,
+        call: &'a CallRef,
+    ) -> BoxFuture<'a, Result<Option<IdempotencyKey>, JournalError>> {
+        Box::pin(async move {
+            let step = |_: &mut _, told| Ok(Step::KeyOf(call.clone(), told));
+            let answer = self.shared.ask("key_of", step).await?;
+            answer.await.unwrap_or_else(|_| Err(closed("key_of")))
+        })
     }
 }
 

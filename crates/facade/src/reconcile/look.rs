@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_core_types::{
-    Attempt, Call, Class, E164, Fact, Idempotency, Intent, JournalError, JournalErrorKind, Lookup,
-    ProviderError, Reply,
+    Attempt, Call, CallRef, Class, ClockExt, E164, Fact, Idempotency, IdempotencyKey, Intent, JournalError,
+    JournalErrorKind, Lookup, ProviderError, Reply,
 };
 
 use super::listing::{Told, Window};
-use super::{Finding, MAX, Reconciler};
+use super::{Finding, LISTING, MAX, Reconciler};
 use crate::Error;
 use crate::detail::number;
 use crate::inner::Route;
@@ -73,27 +73,52 @@ impl Reconciler {
             nameless.extend(page.calls.into_iter().filter(|call| call.key.is_none()));
             next = page.next;
             if next.is_none() {
-                return self.tell_apart(intent, number, nameless, &window).await;
+                return self.tell_apart(route, intent, number, nameless, &window).await;
             }
         }
         Ok(Told::Unclear)
     }
 
-    /// What the calls without a key in a whole listing prove.
+    /// What the calls without a key in a whole listing prove. Those of which the journal knows whose they are show that instead of a key.
     async fn tell_apart(
         &self,
+        route: &Route,
         intent: &Intent,
         number: E164,
         nameless: Vec<Call>,
         window: &Window,
     ) -> Result<Told, Error> {
-        match window.tell(nameless) {
-            Told::Only(call) if self.has_rival(intent, number).await? => {
+        let mut nobodys = Vec::new();
+        for call in nameless {
+            match self.key_of(route, &call).await? {
+                Some(key) if key == intent.key => return Ok(Told::Ours(call)),
+                Some(_) => {}
+                None => nobodys.push(call),
+            }
+        }
+        match window.tell(nobodys) {
+            Told::Only(call)
+                if self.has_rival(intent, number).await?
+                    // A rival may have got its reply just then.
+                    || self.key_of(route, &call).await?.is_some() =>
+            {
                 tracing::debug!(account = %intent.account, call = %call.id, "a call that two keys may have placed");
                 Ok(Told::Unclear)
             }
             Told::Only(call) => Ok(Told::Ours(call)),
             told => Ok(told),
+        }
+    }
+
+    /// Under which key a listed call was placed, as far as the journal was told.
+    async fn key_of(&self, route: &Route, call: &Call) -> Result<Option<IdempotencyKey>, Error> {
+        let clock = &self.inner.shared.clock;
+        let call = CallRef { account: route.account.clone(), id: call.id.clone() };
+        let asked = self.inner.calls().key_of(&call);
+        let problem = "the journal could not tell whose a listed call is; see the cause";
+        match clock.bounded(clock.now() + LISTING, asked).await {
+            Some(answer) => answer.map_err(|error| Error::unsent(problem).caused_by(error)),
+            None => Err(Error::unsent("the journal did not tell in time whose a listed call is")),
         }
     }
 
@@ -124,7 +149,11 @@ impl Reconciler {
         if call.status.is_final() {
             release(route, intent);
         }
-        self.settle(route, intent, Class::Accepted, record, Finding::Placed)
+        let found = self.settle(route, intent, Class::Accepted, record, Finding::Placed)?;
+        if found == Finding::Placed {
+            self.inner.calls().placed(&intent.key, &route.account, call);
+        }
+        Ok(found)
     }
 
     fn absent(&self, route: &Route, intent: &Intent) -> Result<Finding, Error> {

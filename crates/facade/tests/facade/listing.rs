@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use trunkline::keys::StaticKeys;
 use trunkline::providers::ClaudeVoice;
-use trunkline::{Account, Client, Clock, Idempotency, NewCall, Order, Provider, Report};
-use trunkline_core_types::{Timestamp, VirtualClock};
+use trunkline::{Account, Client, Clock, Idempotency, Journal, NewCall, Order, Provider, Report};
+use trunkline_core_types::{AttemptJournal, Call, CallEvent, CallRef, CallStatus, Timestamp, VirtualClock};
+use trunkline_journal::MemoryJournal;
 
 use crate::callbacks::Keyless;
 use crate::peer::{Does, Peer, PeerDial, account, builder};
@@ -136,6 +137,32 @@ async fn two_open_keys_of_one_number_do_not_share_a_call() {
         assert!(client.place(keyed(key)).await.unwrap_err().is_ambiguous());
     }
     assert_eq!(counts(&run(&client).await), [0, 0, 2, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_which_an_event_told_is_its_key_s() {
+    let rows = [row("call_7", now(), ""), row("call_8", now(), "")];
+    for (key, also, want) in [
+        (Some("other"), Some("third"), [0, 1, 0, 0]),
+        (Some("other"), None, [1, 0, 0, 0]),
+        (Some("k"), None, [1, 0, 0, 0]),
+        (None, Some("other"), [1, 0, 0, 0]),
+        (None, None, [0, 0, 1, 0]),
+    ] {
+        let journal = Arc::new(MemoryJournal::new(Arc::new(VirtualClock::new())));
+        let peer = Peer::new([Does::Closes, page(&rows, None), call("call_7")]);
+        let client = Client::builder(Journal::custom(journal.clone())).clock(Arc::new(VirtualClock::new()));
+        let client = client.account(keyless(&peer)).build().unwrap();
+        assert!(client.place(keyed("k")).await.unwrap_err().is_ambiguous());
+        for (id, key) in [("call_7", key), ("call_8", also)] {
+            let shown = Call::new(id.parse().unwrap(), CallStatus::Ringing);
+            let mut event = CallEvent::new("evt_1".parse().unwrap(), now().try_into().unwrap(), shown);
+            event.key = key.map(|key| key.parse().unwrap());
+            let heard = CallRef { account: "main".parse().unwrap(), id: event.call.id.clone() };
+            journal.calls().unwrap().hear(&heard, &event).await.unwrap();
+        }
+        assert_eq!(counts(&run(&client).await), want, "{key:?} {also:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

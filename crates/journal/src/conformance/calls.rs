@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_core_types::{
-    AttemptJournal, Call, CallEvent, CallRef, CallState, CallStatus, Currency, Money, Timestamp,
+    AttemptJournal, Call, CallEvent, CallJournal, CallRef, CallState, CallStatus, Class, Currency, Money,
+    Timestamp,
 };
 
-use super::{ok, past, same};
+use super::{Key, ok, past, same, settled};
 
 /// One event a word of a call's life, a second apart, the end with its price and duration.
 fn life(row: &str) -> Vec<CallEvent> {
@@ -97,4 +98,83 @@ pub async fn what_was_heard_outlives_the_process(open: &impl Fn() -> Arc<dyn Att
     same(row, ok(row, calls.hear(&call, &life[4]).await).duplicate, true);
     let heard = ok(row, calls.hear(&call, &life[1]).await);
     same(row, (heard.duplicate, heard.state.status().cloned()), (false, Some(CallStatus::Completed)));
+}
+
+async fn key_is(row: &str, calls: &dyn CallJournal, name: &str, want: Option<&str>) {
+    let key = ok(row, calls.key_of(&call(row, name)).await);
+    same(row, key.as_ref().map(|key| key.as_str()), want);
+}
+
+/// A call without a key on it is the key's of which a reply or a reconcile told, in that account only; an event's word counts more.
+///
+/// # Panics
+/// If the journal breaks the row.
+pub async fn a_call_has_the_key_that_was_told(journal: &dyn AttemptJournal) {
+    let row = "a_call_has_the_key_that_was_told";
+    let Some(calls) = journal.calls() else { return };
+    let shown = |id: &str| Call::new(ok(row, id.parse()), CallStatus::Queued);
+    key_is(row, calls, "main/call_1", None).await;
+    for (name, id) in [("first", "call_1"), ("second", "call_2")] {
+        let key = Key::new(row, journal, name);
+        key.tried(Class::Accepted, None).await;
+        calls.placed(&key.intent.key, &key.intent.account, &shown(id));
+    }
+    // A reconcile's find: of a key whose reply was lost.
+    let lost = Key::new(row, journal, "lost");
+    lost.tried(Class::Ambiguous, None).await;
+    lost.settle(Class::Ambiguous, None);
+    lost.settle(Class::Accepted, Some("proof"));
+    calls.placed(&lost.intent.key, &lost.intent.account, &shown("call_3"));
+    lost.claims(settled(Class::Accepted, Some("proof"))).await;
+    for (name, key) in [("call_1", "first"), ("call_2", "second"), ("call_3", "lost")] {
+        key_is(row, calls, &format!("main/{name}"), Some(key)).await;
+        key_is(row, calls, &format!("backup/{name}"), None).await;
+        same(row, ok(row, calls.state(&call(row, &format!("main/{name}"))).await), None);
+    }
+    let mut event = life(row).swap_remove(0);
+    for name in ["main/call_1", "main/call_4"] {
+        ok(row, calls.hear(&call(row, name), &event).await);
+    }
+    key_is(row, calls, "main/call_1", Some("first")).await;
+    key_is(row, calls, "main/call_4", None).await;
+    (event.id, event.key) = (ok(row, "evt_keyed".parse()), Some(ok(row, "heard".parse())));
+    for name in ["main/call_1", "main/call_4"] {
+        ok(row, calls.hear(&call(row, name), &event).await);
+        key_is(row, calls, name, Some("heard")).await;
+    }
+}
+
+/// Whose a call is survives the process, and the next one can note it of a key that it never claimed.
+///
+/// # Panics
+/// If the journal breaks the row.
+pub async fn whose_a_call_is_outlives_the_process(open: &impl Fn() -> Arc<dyn AttemptJournal>) {
+    let row = "whose_a_call_is_outlives_the_process";
+    let shown = |id: &str| Call::new(ok(row, id.parse()), CallStatus::Queued);
+    {
+        let journal = open();
+        let Some(calls) = journal.calls() else { return };
+        let key = Key::new(row, &*journal, "replied");
+        key.tried(Class::Accepted, None).await;
+        calls.placed(&key.intent.key, &key.intent.account, &shown("call_1"));
+        Key::new(row, &*journal, "lost").tried(Class::Ambiguous, None).await;
+        let mut event = life(row).swap_remove(1);
+        event.key = Some(ok(row, "heard".parse()));
+        ok(row, calls.hear(&call(row, "main/call_3"), &event).await);
+    }
+    {
+        let journal = open();
+        let Some(calls) = journal.calls() else { return };
+        let key = Key::new(row, &*journal, "lost");
+        key.settle(Class::Accepted, None);
+        calls.placed(&key.intent.key, &key.intent.account, &shown("call_2"));
+        key_is(row, calls, "main/call_2", Some("lost")).await;
+    }
+    let journal = open();
+    let Some(calls) = journal.calls() else { return };
+    for (name, key) in [("call_1", Some("replied")), ("call_2", Some("lost")), ("call_3", Some("heard"))] {
+        key_is(row, calls, &format!("main/{name}"), key).await;
+    }
+    Key::new(row, &*journal, "lost").claims(settled(Class::Accepted, None)).await;
+    key_is(row, calls, "main/call_4", None).await;
 }

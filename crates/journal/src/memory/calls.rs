@@ -6,14 +6,16 @@ use std::future::ready;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use trunkline_core_types::{
-    BoxFuture, CallEvent, CallJournal, CallRef, CallState, EventId, Heard, JournalError,
+    AccountId, BoxFuture, Call, CallEvent, CallJournal, CallRef, CallState, EventId, Heard, IdempotencyKey,
+    JournalError,
 };
 
 /// Events remembered of one call.
 const EVENTS: usize = 32;
 
 /// Keeps what is heard of calls in this process: the newest [`MAX_CALLS`](Self::MAX_CALLS) of them, and of each the newest 32 event ids.
-/// What falls out is taken again, which changes nothing.
+/// What falls out is taken again, which changes nothing. Of the calls that show no key themselves it keeps, within the same bound, whose
+/// they are.
 ///
 /// `Debug` prints a count only.
 #[derive(Default)]
@@ -22,12 +24,14 @@ pub struct MemoryCalls(Mutex<Store>);
 #[derive(Default)]
 struct Store {
     calls: HashMap<CallRef, Known>,
-    /// The same calls, in the order in which they were first heard of.
+    /// The same calls, in the order in which they were first told of.
     in_order: VecDeque<CallRef>,
 }
 
 #[derive(Default)]
 struct Known {
+    /// As an event told, or else a reply.
+    key: Option<IdempotencyKey>,
     state: CallState,
     /// Newest last.
     events: VecDeque<EventId>,
@@ -49,31 +53,37 @@ impl MemoryCalls {
 }
 
 impl Store {
-    fn hear(&mut self, call: &CallRef, event: &CallEvent) -> Heard {
+    /// What is known of a call, from now on something. The oldest goes for it if there are too many.
+    fn known(&mut self, call: &CallRef) -> &mut Known {
         if !self.calls.contains_key(call) {
+            if self.calls.len() >= MemoryCalls::MAX_CALLS
+                && let Some(oldest) = self.in_order.pop_front()
+            {
+                self.calls.remove(&oldest);
+            }
             self.in_order.push_back(call.clone());
         }
-        let known = self.calls.entry(call.clone()).or_default();
+        self.calls.entry(call.clone()).or_default()
+    }
+
+    fn hear(&mut self, call: &CallRef, event: &CallEvent) -> Heard {
+        let known = self.known(call);
         let duplicate = known.events.contains(&event.id);
         #[cfg(trunkline_mutation)]
         let duplicate = duplicate && !trunkline_core_types::Mutation::DedupeOff.is_on();
         if !duplicate {
             known.state.fold(event);
+            known.key = event.key.clone().or(known.key.take());
             known.events.push_back(event.id.clone());
             if known.events.len() > EVENTS {
                 known.events.pop_front();
             }
         }
-        let state = known.state.clone();
-        if self.calls.len() > MemoryCalls::MAX_CALLS
-            && let Some(oldest) = self.in_order.pop_front()
-        {
-            self.calls.remove(&oldest);
-        }
-        Heard { state, duplicate }
+        Heard { state: known.state.clone(), duplicate }
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl CallJournal for MemoryCalls {
     fn hear<'a>(
         &'a self,
@@ -84,8 +94,24 @@ impl CallJournal for MemoryCalls {
     }
 
     fn state<'a>(&'a self, call: &'a CallRef) -> BoxFuture<'a, Result<Option<CallState>, JournalError>> {
-        let state = self.store().calls.get(call).map(|known| known.state.clone());
-        Box::pin(ready(Ok(state)))
+        let store = self.store();
+        let heard = store.calls.get(call).filter(|known| !known.events.is_empty());
+        Box::pin(ready(Ok(heard.map(|known| known.state.clone()))))
+    }
+
+    fn placed(&self, key: &IdempotencyKey, account: &AccountId, call: &Call) {
+        if call.key.is_none() {
+            let call = CallRef { account: account.clone(), id: call.id.clone() };
+            self.store().known(&call).key.get_or_insert_with(|| key.clone());
+        }
+    }
+
+    fn key_of<'a>(
+        &'a self,
+        call: &'a CallRef,
+    ) -> BoxFuture<'a, Result<Option<IdempotencyKey>, JournalError>> {
+        let key = self.store().calls.get(call).and_then(|known| known.key.clone());
+        Box::pin(ready(Ok(key)))
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
-use trunkline_core_types::{Call, CallEvent, CallRef, CallState, CallStatus, Currency, Heard, Money};
+use trunkline_core_types::{
+    Call, CallEvent, CallRef, CallState, CallStatus, Currency, Heard, IdempotencyKey, Money,
+};
 
 use super::rows::{millis, parsed, strange};
 
@@ -22,6 +24,7 @@ pub(super) struct Calls<'c> {
     event: Statement<'c>,
     forget: Statement<'c>,
     name: Statement<'c>,
+    owner: Statement<'c>,
     any_old: Statement<'c>,
     old: Statement<'c>,
 }
@@ -46,6 +49,11 @@ impl<'c> Calls<'c> {
             )?,
             forget: conn.prepare("DELETE FROM events WHERE call = ?1 AND event = ?2")?,
             name: conn.prepare("UPDATE calls SET call = ?2 WHERE key = ?1 AND account = ?3 AND call IS NULL")?,
+            // An event is the provider's own word.
+            owner: conn.prepare(
+                "SELECT key FROM heard_calls WHERE account = ?1 AND call = ?2 AND key IS NOT NULL
+                 UNION ALL SELECT key FROM calls WHERE account = ?1 AND call = ?2 LIMIT 1",
+            )?,
             any_old: conn.prepare("SELECT 1 FROM heard_calls WHERE heard_ms < ?1 LIMIT 1")?,
             old: conn.prepare(
                 "DELETE FROM heard_calls WHERE id IN (SELECT id FROM heard_calls WHERE heard_ms < ?1 ORDER BY heard_ms LIMIT ?2)",
@@ -88,6 +96,12 @@ impl<'c> Calls<'c> {
             Some(id) => self.of(id, call).map(|events| Some(folded(&events))),
             None => Ok(None),
         }
+    }
+
+    /// The key of a call, as far as the file tells.
+    pub(super) fn key_of(&mut self, call: &CallRef) -> Sql<Option<IdempotencyKey>> {
+        let named = [call.account.as_str(), call.id.as_str()];
+        self.owner.query_row(named, |row| parsed(row, 0)).optional()
     }
 
     /// Whether there is a call of which nothing was heard since `before`.

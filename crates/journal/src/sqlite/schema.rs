@@ -13,7 +13,8 @@ use super::settings::SqliteSettings;
 const APPLICATION_ID: i32 = 0x5452_4b4a;
 
 /// The steps from an empty file to today's schema; the file's `user_version` counts those it has taken. Append only.
-pub(super) const MIGRATIONS: [&str; 2] = [include_str!("schema/v1.sql"), include_str!("schema/v2.sql")];
+pub(super) const MIGRATIONS: [&str; 3] =
+    [include_str!("schema/v1.sql"), include_str!("schema/v2.sql"), include_str!("schema/v3.sql")];
 
 /// How long a step waits for another connection, a reader's or an operator's.
 const BUSY: Duration = Duration::from_secs(5);

@@ -12,7 +12,7 @@ use trunkline_core_types::{
 };
 
 use super::error::closed;
-use super::table::Table;
+use super::table::{PlacedAs, Table};
 use crate::life::state;
 
 /// Steps that wait for the writer at once; beyond them callers wait for a place.
@@ -47,6 +47,9 @@ pub(super) enum Step {
     Sweep(Told<u32>),
     Hear(CallRef, Box<CallEvent>, Told<Heard>),
     State(CallRef, Told<Option<CallState>>),
+    /// What a provider made of a key that is only in the file.
+    Placed(IdempotencyKey, PlacedAs),
+    KeyOf(CallRef, Told<Option<IdempotencyKey>>),
 }
 
 /// Where an answer goes, with the place in the queue that it frees.
@@ -159,10 +162,17 @@ impl Shared {
 
     pub(super) fn placed(&self, key: &IdempotencyKey, id: &CallId, status: &CallStatus) {
         let mut state = self.lock();
-        if !state.closing {
-            state.table.placed(key, (id.clone(), status.clone()));
-            self.tell(state);
+        if state.closing {
+            return;
         }
+        let placed = (id.clone(), status.clone());
+        if state.table.knows(key) {
+            state.table.placed(key, placed);
+        } else if state.proofs < PROOFS {
+            state.proofs += 1;
+            state.steps.push(Step::Placed(key.clone(), placed));
+        }
+        self.tell(state);
     }
 
     /// Takes back what nobody saw: a key that nobody holds frees, an attempt that nobody made did not go out.

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use trunkline_core_types::{
-    AccountId, CallId, CallStatus, Claim, Class, IdempotencyKey, Intent, JournalError,
+    AccountId, CallId, CallRef, CallStatus, Claim, Class, IdempotencyKey, Intent, JournalError,
 };
 
 use super::rows::word;
@@ -273,12 +273,23 @@ impl Table {
         Ok(())
     }
 
-    /// Notes what a provider made of a key, if a call of this process held it.
+    /// Notes what a provider made of a key that the table knows.
     pub(super) fn placed(&mut self, key: &IdempotencyKey, placed: PlacedAs) {
         if let Some(entry) = self.keys.get_mut(key) {
             entry.placed = Some(placed);
             self.mark(key);
         }
+    }
+
+    /// The key of a call of which the file could not take it yet.
+    pub(super) fn unwritten_key_of(&self, call: &CallRef) -> Option<IdempotencyKey> {
+        let made = |key: &&IdempotencyKey| {
+            self.keys.get(*key).is_some_and(|entry| {
+                entry.placed.as_ref().is_some_and(|(id, _)| *id == call.id)
+                    && entry.open().intent.account == call.account
+            })
+        };
+        self.stuck.iter().chain(&self.dirty).find(made).cloned()
     }
 
     /// Whether the last write of this key failed.

@@ -104,7 +104,14 @@ impl Thread<'_> {
                         self.shared.lock().refused += u64::from(settled.is_err());
                     }
                     Step::Hear(call, event, told) => heard.push((call, event, told)),
-                    Step::Open { .. } | Step::Sweep(_) | Step::State(..) => after.push(step),
+                    Step::Placed(key, placed) => {
+                        // What cannot be read now is not known then: a reconcile finds it unclear.
+                        let _ = self.known("placed", &key);
+                        self.shared.lock().table.placed(&key, placed);
+                    }
+                    Step::Open { .. } | Step::Sweep(_) | Step::State(..) | Step::KeyOf(..) => {
+                        after.push(step);
+                    }
                 }
             }
             if !after.is_empty() {
@@ -259,7 +266,12 @@ impl Thread<'_> {
                 let state = self.calls.state(&call);
                 drop(told.to.send(state.map_err(|error| failed("state", error))));
             }
-            Step::Claim(..) | Step::Begin(..) | Step::Settle(..) | Step::Hear(..) => {}
+            Step::KeyOf(call, told) => {
+                let unwritten = self.shared.lock().table.unwritten_key_of(&call);
+                let key = self.calls.key_of(&call).map(|key| key.or(unwritten));
+                drop(told.to.send(key.map_err(|error| failed("key_of", error))));
+            }
+            Step::Claim(..) | Step::Begin(..) | Step::Settle(..) | Step::Hear(..) | Step::Placed(..) => {}
         }
     }
 

@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use trunkline_core_types::{AttemptJournal, Claim, Class};
+use trunkline_core_types::{AttemptJournal, CallJournal, Claim, Class};
 use trunkline_journal::{JournalOpenErrorKind as Kind, SqliteJournal, SqliteSettings};
 
 use crate::support::{Folder, intent, place, settings};
@@ -41,9 +41,34 @@ fn version_2(folder: &Folder) -> rusqlite::Connection {
     conn
 }
 
+fn version_3(folder: &Folder) -> rusqlite::Connection {
+    let conn = version_2(folder);
+    conn.execute_batch("UPDATE calls SET call = 'call_9', said = 'queued' WHERE key = 'placed'").unwrap();
+    conn.execute_batch(include_str!("../../src/sqlite/schema/v3.sql")).unwrap();
+    conn.pragma_update(None, "user_version", 3).unwrap();
+    conn
+}
+
+#[tokio::test]
+async fn a_file_of_version_2_knows_whose_its_calls_are() {
+    let folder = Folder::new();
+    let conn = version_2(&folder);
+    conn.execute_batch(
+        "UPDATE calls SET call = 'call_9', said = 'queued' WHERE key = 'placed';
+         INSERT INTO heard_calls VALUES (1, 'main', 'call_8', 'heard', 'ringing', 0, '2026-01-31T08:00:00Z', 4000000000000)",
+    )
+    .unwrap();
+    drop(conn);
+    let journal = folder.open();
+    for (call, key) in [("main/call_9", Some("placed")), ("main/call_8", Some("heard")), ("b/call_9", None)] {
+        let told = CallJournal::key_of(&journal, &call.parse().unwrap()).await.unwrap();
+        assert_eq!(told.as_ref().map(|key| key.as_str()), key, "{call}");
+    }
+}
+
 #[tokio::test]
 async fn every_earlier_version_opens() {
-    let earlier: [fn(&Folder) -> rusqlite::Connection; 2] = [version_1, version_2];
+    let earlier: [fn(&Folder) -> rusqlite::Connection; 3] = [version_1, version_2, version_3];
     for (version, make) in (1..).zip(earlier) {
         let folder = Folder::new();
         drop(make(&folder));
@@ -58,7 +83,7 @@ async fn every_earlier_version_opens() {
         assert_eq!(journal.claim(&intent("placed")).await.unwrap(), Claim::Settled(Class::Accepted, reply));
         journal.integrity_check().await.unwrap();
         let call = "main/call_1".parse().unwrap();
-        assert_eq!(trunkline_core_types::CallJournal::state(&journal, &call).await.unwrap(), None);
+        assert_eq!(CallJournal::state(&journal, &call).await.unwrap(), None);
         journal.close().await;
         let conn = rusqlite::Connection::open(folder.file()).unwrap();
         let now: u32 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();

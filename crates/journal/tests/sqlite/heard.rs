@@ -31,8 +31,9 @@ async fn an_export_names_the_call_and_its_status() {
     for key in ["replied", "heard", "silent"] {
         place(&journal, key, Class::Accepted).await;
     }
-    journal.placed(&intent("replied").key, &event("e", 0, "queued", 1).call);
-    journal.placed(&intent("never-claimed").key, &event("e", 0, "queued", 9).call);
+    let main = "main".parse().unwrap();
+    journal.placed(&intent("replied").key, &main, &event("e", 0, "queued", 1).call);
+    journal.placed(&intent("never-claimed").key, &main, &event("e", 0, "queued", 9).call);
     let mut ringing = event("e1", 1, "ringing", 2);
     ringing.key = Some(intent("heard").key.clone());
     journal.hear(&call(2), &ringing).await.unwrap();

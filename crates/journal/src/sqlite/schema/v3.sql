@@ -1,0 +1,2 @@
+-- Whose a call is.
+CREATE INDEX placed_calls ON calls (call, account) WHERE call IS NOT NULL;
