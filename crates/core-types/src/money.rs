@@ -63,6 +63,9 @@ impl Money {
     /// # Errors
     /// [`InputError`] on `amount` if it is not a decimal, or has more than 28 digits.
     pub fn parse(amount: &str, currency: Currency) -> Result<Self, InputError> {
+        if let Some(amount) = plain(amount) {
+            return Ok(Self { amount, currency });
+        }
         let parsed = if amount.contains(['e', 'E']) {
             Decimal::from_scientific(amount)
         } else {
@@ -92,6 +95,31 @@ impl Money {
         }
         Some(Self { amount: self.amount.checked_add(other.amount)?, currency: self.currency })
     }
+}
+
+/// A decimal of at most 17 digits, without sign and exponent, as nearly all prices are; `None` leaves the verdict to the decimal's own reader.
+fn plain(text: &str) -> Option<Decimal> {
+    let text = text.as_bytes();
+    if text.len() > 18 {
+        return None;
+    }
+    let (mut digits, mut point) = (0i64, None);
+    for (at, &byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => digits = 10 * digits + i64::from(byte - b'0'),
+            b'.' if point.is_none() && at > 0 => point = Some(at),
+            _ => return None,
+        }
+    }
+    let scale = match point {
+        Some(at) => text.len() - at - 1,
+        None => 0,
+    };
+    // Neither `1.` nor nothing.
+    if !text.last()?.is_ascii_digit() {
+        return None;
+    }
+    Decimal::try_new(digits, scale as u32).ok()
 }
 
 impl fmt::Display for Money {
@@ -125,6 +153,20 @@ mod tests {
         fn sums_are_exact(a in -1_000_000i64..1_000_000, b in -1_000_000i64..1_000_000) {
             let money = |n: i64| Money::parse(&format!("{}{}.{:04}", if n < 0 { "-" } else { "" }, n.abs() / 10_000, n.abs() % 10_000), Currency::USD).unwrap();
             prop_assert_eq!(money(a).checked_add(money(b)).unwrap(), money(a + b));
+        }
+
+        #[test]
+        fn plain_prices_are_read_as_the_decimal_reads_them(text in "[0-9]{0,9}[.]?[0-9]{0,12}|[0-9.+_e-]{0,19}") {
+            if let Some(read) = plain(&text) {
+                let whole = Decimal::from_str_exact(&text).map(|whole| (whole, whole.scale()));
+                prop_assert_eq!(Ok((read, read.scale())), whole, "{}", text);
+            }
+        }
+
+        #[test]
+        fn cents_are_plain(whole in 0u64..1_000_000, part in "[0-9]{1,9}") {
+            let text = format!("{whole}.{part}");
+            prop_assert_eq!(plain(&text).map(|read| read.to_string()), Some(text));
         }
 
         #[test]

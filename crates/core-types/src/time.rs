@@ -39,14 +39,20 @@ fn usual(text: &str) -> Option<jiff::Timestamp> {
     else {
         return None;
     };
-    let digits = [y, yy, yyy, yyyy, m, mm, d, dd, h, hh, n, nn, s, ss];
-    if !digits.iter().all(u8::is_ascii_digit) {
+    let mut all_digits = true;
+    let mut pair = |tens: u8, ones: u8| {
+        let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+        all_digits &= tens <= 9 && ones <= 9;
+        tens.wrapping_mul(10).wrapping_add(ones) as i8
+    };
+    let year = 100 * i16::from(pair(y, yy)) + i16::from(pair(yyy, yyyy));
+    let (month, day) = (pair(m, mm), pair(d, dd));
+    let (hour, minute, second) = (pair(h, hh), pair(n, nn), pair(s, ss));
+    if !all_digits {
         return None;
     }
-    let pair = |tens: u8, ones: u8| (10 * (tens & 15) + (ones & 15)) as i8;
-    let year = 100 * i16::from(pair(y, yy)) + i16::from(pair(yyy, yyyy));
     // Knows the months' lengths, and refuses a leap second, which the whole grammar takes.
-    let at = DateTime::new(year, pair(m, mm), pair(d, dd), pair(h, hh), pair(n, nn), pair(s, ss), 0).ok()?;
+    let at = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
     Offset::UTC.to_timestamp(at).ok()
 }
 
