@@ -47,6 +47,8 @@ fn facts() -> Vec<Fact> {
         Fact::RetryBudget { tokens: 500 },
         Fact::Webhook { result: "accepted" },
         Fact::OpenCalls { count: 1, oldest: took },
+        Fact::Queued { waited: took },
+        Fact::PaceShare { percent: 75 },
     ];
     facts.extend(BreakerState::ALL.map(|state| Fact::Breaker { state }));
     for operation in Operation::ALL {
