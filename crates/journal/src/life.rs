@@ -16,9 +16,16 @@ pub(crate) struct Open {
     pub(crate) intent: Arc<Intent>,
     /// The highest number begun under this key, in this claim or before.
     last: u32,
-    attempts: Vec<Attempt>,
+    attempts: Attempts,
     /// The claimer gave up with an unknown outcome: nothing more may begin.
     left: bool,
+}
+
+/// The attempts of a claim in order. Most have one, which needs no place of its own.
+#[derive(Debug, Default)]
+struct Attempts {
+    first: Option<Attempt>,
+    more: Vec<Attempt>,
 }
 
 #[derive(Debug)]
@@ -51,13 +58,14 @@ pub(crate) enum Step {
 impl Open {
     /// A claim of a key under which numbers up to `last` were used before.
     pub(crate) fn new(intent: Arc<Intent>, last: u32) -> Self {
-        Self { intent, last, attempts: Vec::new(), left: false }
+        Self { intent, last, attempts: Attempts::default(), left: false }
     }
 
     /// A key as a store kept it: `attempts` of its claim in order, none as the class of one in flight. Nobody holds it any more.
     #[cfg(feature = "sqlite")]
     pub(crate) fn restored(intent: Arc<Intent>, last: u32, attempts: Vec<(u32, Option<Class>)>) -> Self {
-        let attempts = attempts.into_iter().map(|(number, class)| Attempt { number, class }).collect();
+        let mut attempts = attempts.into_iter().map(|(number, class)| Attempt { number, class });
+        let attempts = Attempts { first: attempts.next(), more: attempts.collect() };
         Self { intent, last, attempts, left: true }
     }
 
@@ -81,7 +89,8 @@ impl Open {
 
     /// Notes attempt `number` as in flight.
     pub(crate) fn begin(&mut self, intent: &Arc<Intent>, number: u32) -> Result<(), JournalError> {
-        if intent.detail != self.intent.detail {
+        let same = Arc::ptr_eq(intent, &self.intent);
+        if !same && intent.detail != self.intent.detail {
             return Err(state("begin: the key was claimed for another call; claim it with this detail"));
         }
         if self.left {
@@ -99,7 +108,9 @@ impl Open {
                 format!("begin: a claim holds at most {MAX_ATTEMPTS} attempts; settle the call"),
             ));
         }
-        self.intent = intent.clone();
+        if !same {
+            self.intent = intent.clone();
+        }
         self.last = number;
         self.attempts.push(Attempt { number, class: None });
         Ok(())
@@ -157,7 +168,7 @@ impl Open {
 
     /// Whether an attempt began under this claim: before that nothing can be unknown.
     pub(crate) fn has_begun(&self) -> bool {
-        !self.attempts.is_empty()
+        self.attempts.first.is_some()
     }
 
     /// Whether an attempt has no end yet.
@@ -167,6 +178,27 @@ impl Open {
 
     fn fold(&self) -> Option<Class> {
         self.attempts.iter().filter_map(|attempt| attempt.class).reduce(Class::fold)
+    }
+}
+
+impl Attempts {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
+    }
+
+    fn push(&mut self, attempt: Attempt) {
+        match self.first {
+            None => self.first = Some(attempt),
+            Some(_) => self.more.push(attempt),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Attempt> {
+        self.first.iter().chain(&self.more)
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Attempt> {
+        self.first.iter_mut().chain(&mut self.more)
     }
 }
 
