@@ -100,7 +100,7 @@ impl Money {
 /// A decimal of at most 17 digits, without sign and exponent, as nearly all prices are; `None` leaves the verdict to the decimal's own reader.
 fn plain(text: &str) -> Option<Decimal> {
     let text = text.as_bytes();
-    if text.len() > 18 {
+    if text.is_empty() || text.len() > 18 {
         return None;
     }
     let (mut digits, mut point) = (0i64, None);
@@ -115,10 +115,6 @@ fn plain(text: &str) -> Option<Decimal> {
         Some(at) => text.len() - at - 1,
         None => 0,
     };
-    // Neither `1.` nor nothing.
-    if !text.last()?.is_ascii_digit() {
-        return None;
-    }
     Decimal::try_new(digits, scale as u32).ok()
 }
 
@@ -139,6 +135,13 @@ mod tests {
             [("0.015", "0.015"), ("-0.0085", "-0.0085"), ("1.5e-3", "0.0015"), ("0", "0"), ("1.50", "1.50")]
         {
             assert_eq!(Money::parse(text, Currency::USD).unwrap().amount(), want);
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left_to_the_decimal() {
+        for text in ["", ".", ".5", "-1", "+1", "1e3", "1_0", "1.2.3", "1234567890123456789"] {
+            assert_eq!(plain(text), None, "{text}");
         }
     }
 
