@@ -20,7 +20,7 @@ use trunkline_core_types::{
 pub use calls::MemoryCalls;
 
 use crate::life::{Step, state};
-use slots::{Life, Ring, Slots};
+use slots::{Hash, Life, Ring, Slots};
 
 /// Open keys that no listing has asked for and that lie unsorted; beyond that each claim sorts one in.
 const UNSORTED: usize = 4_096;
@@ -91,8 +91,8 @@ impl MemoryJournal {
 
     fn claim_now(&self, intent: &Arc<Intent>) -> Result<Claim, JournalError> {
         let mut keys = self.keys();
-        let found = keys.slots.find(&intent.key);
-        let last = match found.map(|at| keys.slots.life(at)) {
+        let found = keys.slots.find_or_hash(&intent.key);
+        let last = match found.ok().map(|at| keys.slots.life(at)) {
             #[cfg(trunkline_mutation)]
             Some(Life::Open(open))
                 if Mutation::ClaimOverwrites.is_on()
@@ -141,10 +141,10 @@ impl MemoryJournal {
 
 impl Keys {
     /// Gives the key to its claimer: one that is not there yet, or a free one.
-    fn take(&mut self, found: Option<u32>, intent: &Arc<Intent>, last: u32) -> Claim {
+    fn take(&mut self, found: Result<u32, Hash>, intent: &Arc<Intent>, last: u32) -> Claim {
         match found {
-            Some(at) => self.slots.reopen(at, intent.clone(), last),
-            None => self.slots.insert(intent.clone()),
+            Ok(at) => self.slots.reopen(at, intent.clone(), last),
+            Err(hash) => self.slots.insert(intent.clone(), hash),
         }
         self.open += 1;
         if self.open - self.listed.len() > UNSORTED {

@@ -48,6 +48,10 @@ struct Place {
     slot: u32,
 }
 
+/// Of a key that was looked for and not found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hash(u32);
+
 pub(super) struct Slots {
     index: HashTable<Place>,
     /// Not SipHash: keys are the caller's own, and the seed is the process's.
@@ -65,7 +69,14 @@ impl Slots {
     }
 
     pub(super) fn find(&self, key: &IdempotencyKey) -> Option<u32> {
-        self.find_hashed(key, self.hash(key))
+        self.find_or_hash(key).ok()
+    }
+
+    /// The slot of a key, or, of one that is not there, what `insert` wants to know of it.
+    pub(super) fn find_or_hash(&self, key: &IdempotencyKey) -> Result<u32, Hash> {
+        let hash = (self.hasher.hash_one(key) >> 32) as u32;
+        let same = |place: &Place| place.hash == hash && self.at(place.slot).life.key() == Some(key);
+        self.index.find(spread(hash), same).map(|place| place.slot).ok_or(Hash(hash))
     }
 
     /// The slot of an open key, and its life.
@@ -89,8 +100,7 @@ impl Slots {
     }
 
     /// Takes in a key that is not there yet, as the newest of the fresh ones.
-    pub(super) fn insert(&mut self, intent: Arc<Intent>) {
-        let hash = self.hash(&intent.key);
+    pub(super) fn insert(&mut self, intent: Arc<Intent>, Hash(hash): Hash) {
         let life = Life::Open(Open::new(intent, 0));
         let at = match self.oldest(Ring::Vacant) {
             Some(at) => at,
@@ -139,15 +149,6 @@ impl Slots {
         self.at_mut(newest).next = at;
         let slot = self.at_mut(at);
         (slot.ring, slot.previous, slot.next) = (ring, newest, end);
-    }
-
-    fn find_hashed(&self, key: &IdempotencyKey, hash: u32) -> Option<u32> {
-        let same = |place: &Place| place.hash == hash && self.at(place.slot).life.key() == Some(key);
-        self.index.find(spread(hash), same).map(|place| place.slot)
-    }
-
-    fn hash(&self, key: &IdempotencyKey) -> u32 {
-        (self.hasher.hash_one(key) >> 32) as u32
     }
 
     fn at(&self, at: u32) -> &Slot {
@@ -205,6 +206,11 @@ mod tests {
         })
     }
 
+    fn insert(slots: &mut Slots, n: u32) {
+        let hash = slots.find_or_hash(&intent(n).key).unwrap_err();
+        slots.insert(intent(n), hash);
+    }
+
     fn ring(slots: &Slots, ring: Ring) -> Vec<u32> {
         let next = |at: &u32| Some(slots.at(*at).next).filter(|next| *next != ring as u32);
         std::iter::successors(slots.oldest(ring), next).collect()
@@ -215,7 +221,7 @@ mod tests {
         let mut slots = Slots::default();
         for round in 0..3 {
             let keys = round * 1_000..(round + 1) * 1_000;
-            keys.clone().for_each(|n| slots.insert(intent(n)));
+            keys.clone().for_each(|n| insert(&mut slots, n));
             for n in keys.clone() {
                 let at = slots.find(&intent(n).key).unwrap();
                 assert_eq!(slots.life(at).key(), Some(&intent(n).key));
@@ -233,7 +239,7 @@ mod tests {
     #[test]
     fn rings_keep_the_order_in_which_they_were_joined() {
         let mut slots = Slots::default();
-        (0..4).for_each(|n| slots.insert(intent(n)));
+        (0..4).for_each(|n| insert(&mut slots, n));
         let at: Vec<u32> = (0..4).map(|n| slots.find(&intent(n).key).unwrap()).collect();
         for n in [2, 0, 3] {
             slots.end(at[n], None, SystemTime::UNIX_EPOCH);
