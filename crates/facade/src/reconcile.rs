@@ -43,9 +43,10 @@ pub(crate) type Cursor = Mutex<Option<IdempotencyKey>>;
 ///
 /// It asks by the call's key. Where the provider cannot, or honours no keys, or the time for which it keeps them is over, that alone
 /// proves no absence, and the calls to the number since a day before the fence are listed, at most 1,000. A listed call with the key is
-/// ours, one with another key is not. Of calls that show no key one that is the only one of that day, was created in the minutes of
-/// the attempt, and to whose number no other call is open is taken for ours; otherwise the answer is still unknown. That one may be a call of
-/// somebody else, or of a key that is settled: nobody is rung because of it. A listing that is cut or fails proves nothing.
+/// ours, one with another key is not, and a call that shows none has the key of which the journal was told. Of the others one that is the
+/// only one of that day, was created in the minutes of the attempt, and to whose number no other call is open is taken for ours; otherwise the
+/// answer is still unknown. That one may be a call of somebody else, or of a key whose reply could not be read: nobody is rung because
+/// of it. A listing that is cut or fails proves nothing.
 ///
 /// ```no_run
 /// # use std::time::Duration;

@@ -15,7 +15,7 @@ pub(super) struct Plan {
     /// Whether the provider honours idempotency keys and the client knows. If not, it is asked by number, and shows the keys or not.
     pub(super) keyed: bool,
     pub(super) shows_keys: bool,
-    /// People who are rung, fewer than calls or not: without keys nobody can tell two calls to one person apart.
+    /// People who are rung, fewer than calls or not: without keys a call is told by whose the others are.
     pub(super) people: u64,
     pub(super) paces: Paces,
     pub(super) tolerance: Duration,
@@ -51,7 +51,7 @@ impl Plan {
             accounts: one_of(&[1, 1, 2]) as usize,
             keyed: one_of(&[0, 1, 1]) == 1,
             shows_keys,
-            people: if shows_keys { people } else { 10_000_000 },
+            people,
             paces: Paces::draw(entropy, pace, length),
             tolerance: Duration::from_millis(one_of(&[5, 50, 200]).into()),
             in_flight: positive(one_of(&[8, 64])),
