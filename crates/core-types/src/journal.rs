@@ -38,11 +38,23 @@ pub trait AttemptJournal: Debug + Send + Sync + 'static {
     /// [`JournalError`]: then nothing may be sent.
     fn claim<'a>(&'a self, intent: &'a Arc<Intent>) -> BoxFuture<'a, Result<Claim, JournalError>>;
 
+    /// Does what `claim` does, if nothing has to be waited for. Default: `None`, upon which callers wait for `claim`.
+    fn claim_at_once(&self, intent: &Arc<Intent>) -> Option<Result<Claim, JournalError>> {
+        let _ = intent;
+        None
+    }
+
     /// Notes an attempt, durably, before its first byte. `number` is above every number begun before; the account is the intent's.
     ///
     /// # Errors
     /// [`JournalError`]: then the attempt may not be sent.
     fn begin<'a>(&'a self, intent: &'a Arc<Intent>, number: u32) -> BoxFuture<'a, Result<(), JournalError>>;
+
+    /// Does what `begin` does, if nothing has to be waited for. Default: `None`, upon which callers wait for `begin`.
+    fn begin_at_once(&self, intent: &Arc<Intent>, number: u32) -> Option<Result<(), JournalError>> {
+        let _ = (intent, number);
+        None
+    }
 
     /// Notes how an attempt ended. Never waits, so that it can be called from `Drop`; the store writes it soon after.
     ///

@@ -120,6 +120,13 @@ impl MemoryJournal {
         Ok(keys.take(found, intent, last))
     }
 
+    fn begin_now(&self, intent: &Arc<Intent>, number: u32) -> Result<(), JournalError> {
+        match self.keys().slots.find_mut(&intent.key) {
+            Some((_, Life::Open(open))) => open.begin(intent, number),
+            _ => Err(state("begin: nobody holds the key; claim it first")),
+        }
+    }
+
     fn open_now(
         &self,
         fenced_before: SystemTime,
@@ -210,13 +217,16 @@ impl AttemptJournal for MemoryJournal {
         Box::pin(async move { self.claim_now(intent) })
     }
 
+    fn claim_at_once(&self, intent: &Arc<Intent>) -> Option<Result<Claim, JournalError>> {
+        Some(self.claim_now(intent))
+    }
+
     fn begin<'a>(&'a self, intent: &'a Arc<Intent>, number: u32) -> BoxFuture<'a, Result<(), JournalError>> {
-        Box::pin(async move {
-            match self.keys().slots.find_mut(&intent.key) {
-                Some((_, Life::Open(open))) => open.begin(intent, number),
-                _ => Err(state("begin: nobody holds the key; claim it first")),
-            }
-        })
+        Box::pin(async move { self.begin_now(intent, number) })
+    }
+
+    fn begin_at_once(&self, intent: &Arc<Intent>, number: u32) -> Option<Result<(), JournalError>> {
+        Some(self.begin_now(intent, number))
     }
 
     fn end(

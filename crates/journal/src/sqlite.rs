@@ -216,6 +216,11 @@ impl AttemptJournal for SqliteJournal {
         })
     }
 
+    /// Every claim waits for the writer.
+    fn claim_at_once(&self, _: &Arc<Intent>) -> Option<Result<Claim, JournalError>> {
+        None
+    }
+
     fn begin<'a>(&'a self, intent: &'a Arc<Intent>, number: u32) -> BoxFuture<'a, Result<(), JournalError>> {
         Box::pin(async move {
             let step = |table: &mut table::Table, told| {
@@ -225,6 +230,11 @@ impl AttemptJournal for SqliteJournal {
             let answer = self.shared.ask("begin", step).await?;
             self.granted("begin", &intent.key, Grant::Begin(number), answer).await.map(|_| ())
         })
+    }
+
+    /// Every begin waits for its commit.
+    fn begin_at_once(&self, _: &Arc<Intent>, _: u32) -> Option<Result<(), JournalError>> {
+        None
     }
 
     fn end(

@@ -92,6 +92,18 @@ async fn a_full_journal_sweeps_what_ended_long_ago_and_never_what_is_open() {
     assert_eq!(journal.claim(&intent("unsent")).await.unwrap(), Claim::Open);
 }
 
+#[test]
+fn it_answers_at_once() {
+    let journal = MemoryJournal::new(Hand::new());
+    let call = intent("at-once");
+    assert_eq!(journal.claim_at_once(&call).unwrap().unwrap(), Claim::Go { number: 1 });
+    assert_eq!(journal.claim_at_once(&call).unwrap().unwrap(), Claim::Open);
+    journal.begin_at_once(&call, 1).unwrap().unwrap();
+    assert_eq!(journal.begin_at_once(&call, 2).unwrap().unwrap_err().kind(), JournalErrorKind::State);
+    journal.end(&call.key, 1, Class::Accepted, None).unwrap();
+    assert_eq!(journal.claim_at_once(&call).unwrap().unwrap(), Claim::Settled(Class::Accepted, None));
+}
+
 #[tokio::test]
 async fn nothing_is_swept_while_there_is_room() {
     let clock = Hand::new();
