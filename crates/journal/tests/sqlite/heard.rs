@@ -119,3 +119,31 @@ async fn an_event_whose_proof_is_stuck_has_to_come_again() {
     assert!(!journal.hear(&call(1), &end).await.unwrap().duplicate);
     assert_eq!(journal.status().await.unwrap().accepted, 1);
 }
+
+#[tokio::test]
+async fn a_call_is_its_key_s_before_the_file_can_take_it() {
+    let folder = Folder::new();
+    let journal = folder.open();
+    place(&journal, "unknown", Class::Ambiguous).await;
+    journal.flush().await.unwrap();
+    let conn = rusqlite::Connection::open(folder.file()).unwrap();
+    conn.execute_batch(
+        "CREATE TRIGGER stuck BEFORE UPDATE ON calls WHEN OLD.key = 'unknown' BEGIN SELECT raise(ABORT, 'not now'); END",
+    )
+    .unwrap();
+    let key = &intent("unknown").key;
+    journal.settle(key, Class::Accepted, None).unwrap();
+    journal.placed(key, &"main".parse().unwrap(), &event("e", 0, "queued", 1).call);
+    journal.flush().await.unwrap();
+    let in_file = || {
+        let sql = "SELECT count(*) FROM calls WHERE call = 'call_1'";
+        conn.query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap()
+    };
+    assert_eq!(in_file(), 0);
+    assert_eq!(journal.key_of(&call(1)).await.unwrap().as_ref(), Some(key));
+    assert_eq!(journal.key_of(&"backup/call_1".parse().unwrap()).await.unwrap(), None);
+    conn.execute_batch("DROP TRIGGER stuck").unwrap();
+    journal.close().await;
+    assert_eq!(in_file(), 1);
+    assert_eq!(folder.open().key_of(&call(1)).await.unwrap().as_ref(), Some(key));
+}
