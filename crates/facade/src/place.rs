@@ -81,7 +81,14 @@ impl Inner {
     }
 
     async fn claim(&self, intent: &Arc<Intent>, until: Instant) -> Result<Claim, Error> {
-        match self.shared.clock.bounded(until, self.shared.journal.claim(intent)).await {
+        let (clock, journal) = (&self.shared.clock, &self.shared.journal);
+        let now = clock.now();
+        let at_once = (now < until).then(|| journal.claim_at_once(intent)).flatten();
+        let claimed = match at_once {
+            Some(claimed) => Some(claimed),
+            None => clock.bounded_at(now, until, journal.claim(intent)).await,
+        };
+        match claimed {
             Some(Ok(claim)) => Ok(claim),
             Some(Err(error)) => {
                 Err(Error::unsent("the journal could not note the call, so it was not sent").caused_by(error))

@@ -45,7 +45,12 @@ impl Journaled {
             note.end(outcome.class, kept(&outcome, &note.intent.account));
             return outcome;
         }
-        match self.clock.bounded_at(now, until, self.journal.begin(&note.intent, number)).await {
+        let at_once = (now < until).then(|| self.journal.begin_at_once(&note.intent, number)).flatten();
+        let begun = match at_once {
+            Some(begun) => Some(begun),
+            None => self.clock.bounded_at(now, until, self.journal.begin(&note.intent, number)).await,
+        };
+        match begun {
             Some(Ok(())) => {}
             Some(Err(error)) => return note.refused(Some(error)),
             None => return note.refused(None),
