@@ -42,7 +42,7 @@ pub fn run(seed: u64, calls: usize) -> Verdict {
         let client = client(&world, &stores, entropy.next());
         let ended = Load::new(&world, &client, entropy.next()).run().await;
         for store in stores.0.iter().flatten() {
-            store.problem(plan.length).into_iter().for_each(|problem| world.wrong(problem));
+            store.problem(plan.busy_until()).into_iter().for_each(|problem| world.wrong(problem));
         }
         judge(seed, &world, &ended)
     })
@@ -57,7 +57,8 @@ struct Ended {
 
 fn judge(seed: u64, world: &World, ended: &Ended) -> Verdict {
     let mut wrong = world.problems();
-    if world.plan.rotation.is_gentle(world.plan.length) && world.refused_keys() > 0 {
+    let gentle = world.plan.busy_until().is_some_and(|until| world.plan.rotation.is_gentle(until));
+    if gentle && world.refused_keys() > 0 {
         wrong.push(format!("{} requests were refused for their key", world.refused_keys()));
     }
     let mut verdict = Verdict {

@@ -56,7 +56,7 @@ pub fn run(seed: u64, calls: usize) -> Day {
         let client = client(&peer, &keys, pace, clock.clone(), seed);
         place(&client, &peer, &tally, &curve, &clock).await;
         let drained = finish(client, &tally, &clock).await;
-        keys.problem(24 * HOUR).into_iter().for_each(|problem| tally.wrong(problem));
+        keys.problem(Some(24 * HOUR)).into_iter().for_each(|problem| tally.wrong(problem));
         report::day(&tally, &curve, &peer, drained)
     })
 }

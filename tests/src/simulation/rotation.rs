@@ -79,10 +79,11 @@ impl RotatingKeys {
     }
 
     /// What is wrong with the drops: one that no refusal explains, or a second one of the same version.
-    pub(super) fn problem(&self, busy_until: Duration) -> Option<String> {
+    pub(super) fn problem(&self, busy_until: Option<Duration>) -> Option<String> {
         let dropped = self.dropped.lock().unwrap();
         let again = dropped.iter().find(|(_, times)| **times > 1);
-        let needless = dropped.iter().next().filter(|_| self.rotation.is_gentle(busy_until));
+        let gentle = busy_until.is_some_and(|until| self.rotation.is_gentle(until));
+        let needless = dropped.iter().next().filter(|_| gentle);
         again.or(needless).map(|(version, times)| format!("key {version} was dropped {times} times"))
     }
 

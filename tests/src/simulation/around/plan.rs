@@ -36,6 +36,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Until when every key is asked for; `None` if an account may lie idle, whose first call then goes out with the key of before.
+    pub(super) fn busy_until(&self) -> Option<Duration> {
+        (self.accounts == 1).then_some(self.length)
+    }
+
     pub(super) fn draw(entropy: &SeededEntropy, calls: usize) -> Self {
         let one_of = |choices: &[u32]| choices[entropy.below(choices.len() as u64) as usize];
         let positive = |number: u32| NonZeroU32::MIN.saturating_add(number.saturating_sub(1));
