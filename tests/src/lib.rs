@@ -7,6 +7,7 @@
     reason = "a helper that fails fails its test"
 )]
 
+mod end;
 mod scrape;
 pub mod simulation;
 pub mod threads;

@@ -8,8 +8,9 @@ use futures_util::{StreamExt, stream};
 use trunkline_core_types::EntropyExt;
 
 use super::findings::Invariant;
-use super::load::{End, Living, end, order};
+use super::load::{Living, order};
 use super::world::World;
+use crate::end::End;
 
 /// Longer than a breaker stays open and than any pause.
 const REST: Duration = Duration::from_secs(90);
@@ -27,7 +28,7 @@ pub(super) async fn place_again(world: &Arc<World>, living: &Living, keys: &[Str
     let orders: Vec<_> = keys.iter().filter(again).map(|key| order(key)).collect();
     let mut results = living.client.place_all(stream::iter(orders));
     while let Some((key, result)) = results.next().await {
-        world.heard(key.as_str(), end(&result));
+        world.heard(key.as_str(), End::of(&result));
     }
 }
 
@@ -80,7 +81,7 @@ async fn fills(world: &Arc<World>, living: &Living, account: usize) {
 
 async fn probe(world: &Arc<World>, living: &Living, account: usize, name: &str) -> End {
     let key = format!("{name}-{}-{}-{account}", living.process.pid.process, living.process.pid.start);
-    let ended = end(&living.client.place(order(&key).timeout(PATIENCE)).await);
+    let ended = End::of(&living.client.place(order(&key).timeout(PATIENCE)).await);
     world.tell("caller", Some(&key), || format!("the probe ends {ended:?}"));
     ended
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, join, join_all, select};
 use futures_util::{StreamExt, stream};
-use trunkline::{Client, Clock, Error, ErrorKind, NewCall, Order, Placed};
+use trunkline::{Client, Clock, NewCall, Order};
 use trunkline_core_types::EntropyExt;
 
 use super::client::client;
@@ -17,17 +17,7 @@ use super::journal::Store;
 use super::plan::Plan;
 use super::process::{Pid, Process};
 use super::world::World;
-
-/// How a call ended for its caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    Placed,
-    Rejected,
-    Unsent,
-    Ambiguous,
-    /// The caller dropped it.
-    Dropped,
-}
+use crate::end::End;
 
 const SINGLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The time of a call in bulk from its first permit.
@@ -102,7 +92,7 @@ impl Load<'_> {
         let bulk = async {
             let mut results = self.client.place_all(stream::iter(orders));
             while let Some((key, result)) = results.next().await {
-                self.answered(key.as_str(), end(&result));
+                self.answered(key.as_str(), End::of(&result));
                 let took = self.world.since_begin(self.process.pid, key.as_str());
                 self.in_time(key.as_str(), took.unwrap_or_default(), BULK_TIMEOUT);
             }
@@ -156,7 +146,7 @@ impl Load<'_> {
 
     async fn place(&self, key: &str) -> End {
         self.world.tell("caller", Some(key), || format!("places the call through {}", self.process.pid));
-        let end = end(&self.client.place(order(key).timeout(SINGLE_TIMEOUT)).await);
+        let end = End::of(&self.client.place(order(key).timeout(SINGLE_TIMEOUT)).await);
         self.answered(key, end);
         end
     }
@@ -189,14 +179,4 @@ impl Load<'_> {
 
 pub(super) fn order(key: &str) -> Order {
     Order::new(NewCall::say("+14155550123", "hello").unwrap()).key(key).unwrap()
-}
-
-pub(super) fn end(result: &Result<Placed, Error>) -> End {
-    match result.as_ref().map_err(Error::kind) {
-        Ok(_) => End::Placed,
-        Err(ErrorKind::Rejected) => End::Rejected,
-        Err(ErrorKind::Unsent) => End::Unsent,
-        Err(ErrorKind::Ambiguous) => End::Ambiguous,
-        Err(other) => panic!("the load has no bad input: {other:?}"),
-    }
 }

@@ -14,7 +14,7 @@ use trunkline_journal::MemoryJournal;
 
 use super::Verdict;
 use super::exchange::{Answer, Peer, PeerDial};
-use super::load::{End, end};
+use crate::end::End;
 
 /// Far longer than a run: a lease that is kept is missed.
 const TTL: Duration = Duration::from_secs(24 * 3_600);
@@ -60,7 +60,7 @@ async fn place(client: &Client, name: &str, calls: usize) -> u64 {
         let some = (begin..calls.min(begin + AT_ONCE)).map(|number| async move {
             let call = NewCall::say("+14155550123", "hello").unwrap();
             let order = Order::new(call).key(&format!("{name}-{number}")).unwrap();
-            end(&client.place(order.timeout(TIMEOUT)).await)
+            End::of(&client.place(order.timeout(TIMEOUT)).await)
         });
         others += join_all(some).await.into_iter().filter(|end| *end != End::Rejected).count() as u64;
     }

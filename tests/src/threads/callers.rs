@@ -3,22 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline::{Client, Clock, Error, ErrorKind, Lane, NewCall, Order, Placed, SystemClock};
+use trunkline::{Client, Clock, Error, Lane, NewCall, Order, Placed, SystemClock};
 use trunkline_core_types::EntropyExt;
 use trunkline_core_types::SeededEntropy;
 
 use super::plan::Plan;
-
-/// How a call ended for one caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    Placed,
-    Rejected,
-    Unsent,
-    Ambiguous,
-    /// The caller dropped it.
-    Dropped,
-}
+use crate::end::End;
 
 /// All ends of each call, over all rounds and callers.
 #[derive(Debug)]
@@ -53,16 +43,6 @@ pub(super) fn order(plan: &Plan, number: usize) -> Order {
     Order::new(call).key(&format!("call-{number}")).unwrap().lane(Lane::Bulk)
 }
 
-pub(super) fn end(result: &Result<Placed, Error>) -> End {
-    match result.as_ref().map_err(Error::kind) {
-        Ok(_) => End::Placed,
-        Err(ErrorKind::Rejected) => End::Rejected,
-        Err(ErrorKind::Unsent) => End::Unsent,
-        Err(ErrorKind::Ambiguous) => End::Ambiguous,
-        Err(other) => panic!("no call is bad input: {other:?}"),
-    }
-}
-
 /// One call, as its number says: by one caller, by two on threads of their own, or by one who gives up and comes back.
 pub(super) async fn one(
     client: &Client,
@@ -73,13 +53,13 @@ pub(super) async fn one(
     match number % 4 {
         0 => {
             let (first, second) = (caller(client, plan, number), caller(client, plan, number));
-            vec![end(&first.await.unwrap()), end(&second.await.unwrap())]
+            vec![End::of(&first.await.unwrap()), End::of(&second.await.unwrap())]
         }
         1 => {
             let first = give_up(client, plan, number, entropy).await;
-            vec![first, end(&client.place(order(plan, number)).await)]
+            vec![first, End::of(&client.place(order(plan, number)).await)]
         }
-        _ => vec![end(&client.place(order(plan, number)).await)],
+        _ => vec![End::of(&client.place(order(plan, number)).await)],
     }
 }
 
@@ -103,7 +83,7 @@ async fn give_up(client: &Client, plan: &Plan, number: usize, entropy: &SeededEn
     }
     placing.abort();
     match placing.await {
-        Ok(result) => end(&result),
+        Ok(result) => End::of(&result),
         Err(stopped) if stopped.is_cancelled() => End::Dropped,
         Err(panicked) => panic!("{panicked}"),
     }

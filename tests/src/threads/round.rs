@@ -13,11 +13,12 @@ use trunkline::{
 };
 use trunkline_simulator::{Fault, Simulator};
 
-use super::callers::{self, End};
+use super::callers;
 use super::folder::Folder;
 use super::keys::Rotating;
 use super::plan::{ARRIVAL, Plan, TOLERANCE};
 use super::watch::Watch;
+use crate::end::End;
 
 /// Who makes single calls at the same time.
 const CALLERS: usize = 24;
@@ -153,7 +154,7 @@ impl<'a> Round<'a> {
             let mut seen = Vec::new();
             while let Some((key, result)) = placing.next().await {
                 let number = key.as_str().strip_prefix("call-").unwrap().parse().unwrap();
-                seen.push((number, callers::end(&result)));
+                seen.push((number, End::of(&result)));
                 world.turn(&plan, world.done.fetch_add(1, Ordering::Relaxed) + 1);
             }
             seen

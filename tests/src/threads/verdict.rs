@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::callers::{End, Ends, person};
+use super::callers::{Ends, person};
 use super::plan::Plan;
 use super::round::World;
+use crate::end::End;
 
 /// The sums of one plan or of several; everything from `duplicates` on has to be zero or empty.
 #[derive(Debug, Default)]

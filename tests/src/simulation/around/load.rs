@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join, join_all, join3, select};
 use futures_util::{StreamExt, stream};
-use trunkline::{
-    Client, Clock, Error, ErrorKind, Finding, NewCall, Order, Placed, Rate, SeededEntropy, Webhooks,
-};
+use trunkline::{Client, Clock, Finding, NewCall, Order, Rate, SeededEntropy, Webhooks};
 use trunkline_core_types::EntropyExt;
 
 use super::Ended;
 use super::world::{World, name};
+use crate::end::End;
 use crate::simulation::callbacks::{Receivers, Rung};
 use crate::simulation::lives::Step;
-use crate::simulation::load::End;
 use crate::simulation::operator::{Found, Operator};
 
 const SINGLE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -83,7 +81,7 @@ impl<'a> Load<'a> {
         });
         let mut placed = self.client.place_all(orders);
         while let Some((key, result)) = placed.next().await {
-            self.ended(key.as_str(), end(&result));
+            self.ended(key.as_str(), End::of(&result));
         }
     }
 
@@ -120,7 +118,7 @@ impl<'a> Load<'a> {
         let began = clock.now();
         let result = self.client.place(order(self.world, key).timeout(SINGLE_TIMEOUT)).await;
         self.ended.lock().unwrap().late += u64::from(clock.now() > began + SINGLE_TIMEOUT + TICK);
-        self.ended(key, end(&result));
+        self.ended(key, End::of(&result));
     }
 
     /// Somebody else claims that the call rang.
@@ -155,7 +153,7 @@ impl<'a> Load<'a> {
             if !open {
                 continue;
             }
-            let placed = end(&self.client.place(order(self.world, &key)).await);
+            let placed = End::of(&self.client.place(order(self.world, &key)).await);
             if placed != End::Placed {
                 self.world
                     .wrong(format!("{key} was proven by an event, and placing it again gave {placed:?}"));
@@ -248,7 +246,7 @@ impl<'a> Load<'a> {
             let key = format!("probe-{number}");
             self.world.came(&key);
             let order = order(self.world, &key).timeout(Duration::from_secs(400));
-            let end = end(&self.client.place(order).await);
+            let end = End::of(&self.client.place(order).await);
             self.ended(&key, end);
             if end != End::Placed {
                 self.ended.lock().unwrap().leaked += 1;
@@ -305,14 +303,4 @@ impl Receivers for Web<'_> {
 fn order(world: &World, key: &str) -> Order {
     let person = world.person(key);
     Order::new(NewCall::say(&format!("+1415{person:07}"), "hello").unwrap()).key(key).unwrap()
-}
-
-fn end(result: &Result<Placed, Error>) -> End {
-    match result.as_ref().map_err(Error::kind) {
-        Ok(_) => End::Placed,
-        Err(ErrorKind::Rejected) => End::Rejected,
-        Err(ErrorKind::Unsent) => End::Unsent,
-        Err(ErrorKind::Ambiguous) => End::Ambiguous,
-        Err(other) => panic!("the load has no bad input: {other:?}"),
-    }
 }

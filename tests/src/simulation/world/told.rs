@@ -5,8 +5,8 @@ use std::time::Duration;
 use trunkline_core_types::{Claim, Class};
 
 use super::World;
+use crate::end::End;
 use crate::simulation::findings::Invariant;
-use crate::simulation::load::End;
 use crate::simulation::process::{Pid, Process};
 
 impl World {
