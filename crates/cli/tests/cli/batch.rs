@@ -34,7 +34,12 @@ pub(super) fn command(simulator: &Simulator, folder: &Path, more: &[&str]) -> Co
     if !more.contains(&"--out") {
         args.extend(["--out", "results.jsonl"]);
     }
-    let mut command = trunkline(&args);
+    placed_at(simulator, folder, &args)
+}
+
+/// The binary in this folder, with the settings of this simulator.
+pub(super) fn placed_at(simulator: &Simulator, folder: &Path, args: &[&str]) -> Command {
+    let mut command = trunkline(args);
     command
         .current_dir(folder)
         .env("TRUNKLINE_BASE_URL", simulator.base_url())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use trunkline_simulator::{Fault, Faults, Simulator};
 
-use super::batch::{command, folder, number, rows};
+use super::batch::{command, folder, number, placed_at, rows};
 use super::{KEY, Ran, ran, simulator, trunkline};
 
 /// Short times, so that a call's time and the provider's delays are soon over.
@@ -16,13 +16,7 @@ fn batch(simulator: &Simulator, folder: &Path, more: &[&str]) -> Ran {
 
 fn reconcile(simulator: &Simulator, folder: &Path, more: &[&str]) -> Ran {
     let args = [&["reconcile", "calls.csv.journal", "--json"], &SHORT[..], more].concat();
-    let mut command = trunkline(&args);
-    command
-        .current_dir(folder)
-        .env("TRUNKLINE_BASE_URL", simulator.base_url())
-        .env("TRUNKLINE_API_KEY", KEY)
-        .env("TRUNKLINE_SIGNING_SECRET", simulator.signing_secret());
-    ran(command.output().unwrap())
+    ran(placed_at(simulator, folder, &args).output().unwrap())
 }
 
 fn counts(ran: &Ran, names: &[&str]) -> Vec<u64> {

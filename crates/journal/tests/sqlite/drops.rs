@@ -220,11 +220,7 @@ async fn what_may_still_change_stays_in_the_memory() {
     journal.begin(&flying, 1).await.unwrap();
     journal.settle(&flying.key, Class::Accepted, None).unwrap();
     journal.flush().await.unwrap();
-    let conn = rusqlite::Connection::open(folder.file()).unwrap();
-    conn.execute_batch(
-        "CREATE TRIGGER stuck BEFORE UPDATE ON calls WHEN OLD.key = 'unknown' BEGIN SELECT raise(ABORT, 'not now'); END",
-    )
-    .unwrap();
+    let conn = folder.stuck();
     journal.settle(&intent("unknown").key, Class::Accepted, None).unwrap();
     many_others(&journal).await;
 

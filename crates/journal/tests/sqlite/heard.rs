@@ -102,11 +102,7 @@ async fn an_event_whose_proof_is_stuck_has_to_come_again() {
     let journal = folder.open();
     place(&journal, "unknown", Class::Ambiguous).await;
     journal.flush().await.unwrap();
-    let conn = rusqlite::Connection::open(folder.file()).unwrap();
-    conn.execute_batch(
-        "CREATE TRIGGER stuck BEFORE UPDATE ON calls WHEN OLD.key = 'unknown' BEGIN SELECT raise(ABORT, 'not now'); END",
-    )
-    .unwrap();
+    let conn = folder.stuck();
     let mut end = event("e1", 1, "completed", 1);
     end.key = Some(intent("unknown").key.clone());
     journal.settle(&intent("unknown").key, Class::Accepted, None).unwrap();
@@ -126,11 +122,7 @@ async fn a_call_is_its_key_s_before_the_file_can_take_it() {
     let journal = folder.open();
     place(&journal, "unknown", Class::Ambiguous).await;
     journal.flush().await.unwrap();
-    let conn = rusqlite::Connection::open(folder.file()).unwrap();
-    conn.execute_batch(
-        "CREATE TRIGGER stuck BEFORE UPDATE ON calls WHEN OLD.key = 'unknown' BEGIN SELECT raise(ABORT, 'not now'); END",
-    )
-    .unwrap();
+    let conn = folder.stuck();
     let key = &intent("unknown").key;
     journal.settle(key, Class::Accepted, None).unwrap();
     journal.placed(key, &"main".parse().unwrap(), &event("e", 0, "queued", 1).call);
