@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Request;
 
 use crate::gate::RepeatToken;
-use crate::{AccountId, Evidence, IdempotencyKey, Lane, Operation};
+use crate::{AccountId, Clock, Evidence, IdempotencyKey, Lane, Operation};
 
 /// When an operation has to be over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,7 @@ struct Parts {
     lane: Lane,
     deadline: Deadline,
     start_by: Option<Instant>,
+    at: Option<Instant>,
     evidence: Evidence,
     idempotency: Idempotency,
     intent: Option<Arc<Intent>>,
@@ -102,6 +103,7 @@ impl Parts {
             lane: self.lane,
             deadline: self.deadline,
             start_by: None,
+            at: None,
             evidence: self.evidence.clone(),
             idempotency: self.idempotency,
             intent: self.intent.clone(),
@@ -163,6 +165,7 @@ impl Attempt {
             lane,
             deadline,
             start_by: None,
+            at: None,
             evidence,
             idempotency,
             intent,
@@ -241,6 +244,17 @@ impl Attempt {
         self.0.start_by
     }
 
+    /// What the clock said last on the attempt's way; asked now if nobody did. A layer that may have waited since calls
+    /// [`Attempt::refresh`], and whoever must not be late reads the clock itself.
+    pub fn at(&mut self, clock: &dyn Clock) -> Instant {
+        *self.0.at.get_or_insert_with(|| clock.now())
+    }
+
+    /// Asks the clock again, after a wait.
+    pub fn refresh(&mut self, clock: &dyn Clock) -> Instant {
+        *self.0.at.insert(clock.now())
+    }
+
     /// The report cell; clone it before the attempt is handed down.
     pub fn evidence(&self) -> &Evidence {
         &self.0.evidence
@@ -259,7 +273,7 @@ impl Attempt {
     /// The limiter grants a permit at `now`: the first byte leaves by `start_by`, and a bulk deadline starts to run.
     pub fn permit(&mut self, now: Instant, start_by: Instant) {
         let first = self.0.evidence.permit(now);
-        self.0.start_by = Some(start_by);
+        (self.0.start_by, self.0.at) = (Some(start_by), Some(now));
         self.0.deadline = resolved(self.0.deadline, Some(first));
     }
 
@@ -337,6 +351,20 @@ impl fmt::Debug for Spare {
 mod tests {
     use super::*;
     use crate::{Class, Clock, Scope, SystemClock};
+
+    #[test]
+    fn a_reading_is_kept_until_a_wait_a_permit_or_a_repeat() {
+        let clock = SystemClock::new();
+        let mut attempt = Attempt::read(Request::default(), Deadline::At(clock.now()));
+        let first = attempt.at(&clock);
+        assert_eq!(attempt.at(&clock), first);
+        let permitted = first + Duration::from_secs(1);
+        attempt.permit(permitted, permitted);
+        assert_eq!(attempt.at(&clock), permitted);
+        assert!(attempt.refresh(&clock) < permitted && attempt.at(&clock) < permitted);
+        attempt.permit(permitted, permitted);
+        assert!(Attempt(Box::new(attempt.spare().0.copy())).at(&clock) < permitted);
+    }
 
     #[test]
     fn another_account_is_tried_only_where_nobody_can_have_been_rung() {
