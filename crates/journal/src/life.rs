@@ -3,46 +3,41 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
-use trunkline_core_types::{Class, IdempotencyKey, Intent, JournalError, JournalErrorKind, Scope};
+use trunkline_core_types::{Class, Intent, JournalError, JournalErrorKind, Scope};
 
 /// Attempts kept of one claim; more are refused.
 const MAX_ATTEMPTS: usize = 256;
 
-/// A key that is claimed: its attempts, one of which may be in flight.
+/// A key that is claimed.
 #[derive(Debug)]
 pub(crate) struct Open {
     /// The latest intent: failover changes account and fence.
     pub(crate) intent: Arc<Intent>,
-    /// The highest number begun under this key, in this claim or before.
-    last: u32,
-    attempts: Attempts,
+    tried: Tried,
     /// The claimer gave up with an unknown outcome: nothing more may begin.
     left: bool,
 }
 
-/// The attempts of a claim in order. Most have one, which needs no place of its own.
-#[derive(Debug, Default)]
-struct Attempts {
-    first: Option<Attempt>,
-    more: Vec<Attempt>,
-}
-
+/// The attempts of a claim in order, one of which may be in flight. Most claims have one, which needs no place of its own.
 #[derive(Debug)]
-struct Attempt {
-    number: u32,
-    class: Option<Class>,
+pub(crate) struct Tried {
+    /// The highest number begun under the key, in this claim or before.
+    last: u32,
+    /// How the attempt of that number ended, if it is of this claim; none inside while it is in flight.
+    latest: Option<Option<Class>>,
+    #[expect(clippy::box_collection, reason = "a million keys have the word, few the attempts")]
+    earlier: Option<Box<Vec<Attempt>>>,
 }
 
-/// A key that nobody holds. Its attempts stay for an `end` that comes after the answer.
+/// Number and class; none as the class of one in flight.
+type Attempt = (u32, Option<Class>);
+
+/// A key that nobody holds. Its attempts stay for an `end` that comes after the answer; the reply lies with the store.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    open: Open,
-    answer: Option<Answer>,
+    tried: Tried,
+    answer: Option<Class>,
 }
-
-/// What a settled key answers: class and reply.
-pub(crate) type Answer = (Class, Option<Bytes>);
 
 /// What a step leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,27 +53,19 @@ pub(crate) enum Step {
 impl Open {
     /// A claim of a key under which numbers up to `last` were used before.
     pub(crate) fn new(intent: Arc<Intent>, last: u32) -> Self {
-        Self { intent, last, attempts: Attempts::default(), left: false }
+        Self { intent, tried: Tried { last, latest: None, earlier: None }, left: false }
     }
 
-    /// A key as a store kept it: `attempts` of its claim in order, none as the class of one in flight. Nobody holds it any more.
+    /// A key as a store kept it, which nobody holds any more.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn restored(intent: Arc<Intent>, last: u32, attempts: Vec<(u32, Option<Class>)>) -> Self {
-        let mut attempts = attempts.into_iter().map(|(number, class)| Attempt { number, class });
-        let attempts = Attempts { first: attempts.next(), more: attempts.collect() };
-        Self { intent, last, attempts, left: true }
+    pub(crate) fn restored(intent: Arc<Intent>, tried: Tried) -> Self {
+        Self { intent, tried, left: true }
     }
 
-    /// The attempts of the claim in order; none as the class of one in flight.
+    /// What was tried under this claim.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn attempts(&self) -> impl Iterator<Item = (u32, Option<Class>)> {
-        self.attempts.iter().map(|attempt| (attempt.number, attempt.class))
-    }
-
-    /// The highest number used under the key.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn last_number(&self) -> u32 {
-        self.last
+    pub(crate) fn tried(&self) -> &Tried {
+        &self.tried
     }
 
     /// Whether the claimer gave up with an unknown outcome.
@@ -99,10 +86,10 @@ impl Open {
         if self.in_flight() {
             return Err(state("begin: an attempt of this key is in flight; end it first"));
         }
-        if number <= self.last {
+        if number <= self.tried.last {
             return Err(state("begin: the number was used before; count upwards under one key"));
         }
-        if self.attempts.len() == MAX_ATTEMPTS {
+        if self.tried.len() == MAX_ATTEMPTS {
             return Err(JournalError::new(
                 JournalErrorKind::Full,
                 format!("begin: a claim holds at most {MAX_ATTEMPTS} attempts; settle the call"),
@@ -111,26 +98,13 @@ impl Open {
         if !same {
             self.intent = intent.clone();
         }
-        self.last = number;
-        self.attempts.push(Attempt { number, class: None });
+        self.tried.begin(number);
         Ok(())
     }
 
-    /// Notes how attempt `number` ended; the same again changes nothing, and only `Ambiguous` gives way to better knowledge.
+    /// Notes how attempt `number` ended.
     pub(crate) fn end(&mut self, number: u32, class: Class) -> Result<Step, JournalError> {
-        let attempt = self.attempts.iter_mut().find(|attempt| attempt.number == number);
-        let attempt = attempt.ok_or_else(|| state("end: no such attempt; begin it first"))?;
-        match attempt.class {
-            None | Some(Class::Ambiguous) => attempt.class = Some(class),
-            Some(known) if known == class => {}
-            Some(_) => return Err(state("end: the attempt ended otherwise before; keep the first verdict")),
-        }
-        Ok(match self.fold() {
-            Some(Class::Accepted) => Step::Settles(Class::Accepted),
-            // While another attempt runs its end decides.
-            Some(folded @ Class::Rejected(Scope::Call)) if !self.in_flight() => Step::Settles(folded),
-            _ => Step::Stays,
-        })
+        self.tried.end(number, class)
     }
 
     /// What the claimer's fold or a proof does to the key; `now` is asked only where the fence matters.
@@ -162,103 +136,127 @@ impl Open {
     }
 
     /// The key with its answer, or free without one.
-    pub(crate) fn ended(self, answer: Option<Answer>) -> Ended {
-        Ended { open: self, answer }
+    pub(crate) fn ended(self, answer: Option<Class>) -> Ended {
+        Ended { tried: self.tried, answer }
     }
 
     /// Whether an attempt began under this claim: before that nothing can be unknown.
     pub(crate) fn has_begun(&self) -> bool {
-        self.attempts.first.is_some()
+        self.tried.len() > 0
     }
 
     /// Whether an attempt has no end yet.
     pub(crate) fn in_flight(&self) -> bool {
-        self.attempts.iter().any(|attempt| attempt.class.is_none())
-    }
-
-    fn fold(&self) -> Option<Class> {
-        self.attempts.iter().filter_map(|attempt| attempt.class).reduce(Class::fold)
+        self.tried.in_flight()
     }
 }
 
-impl Attempts {
+impl Tried {
+    /// As a store kept it: the attempts of a claim in order of their numbers, of which `last` is the highest.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn restored(last: u32, mut attempts: Vec<Attempt>) -> Self {
+        let latest = attempts.pop_if(|(number, _)| *number == last).map(|(_, class)| class);
+        let earlier = (!attempts.is_empty()).then(|| Box::new(attempts));
+        Self { last, latest, earlier }
+    }
+
+    /// The highest number used under the key.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn last(&self) -> u32 {
+        self.last
+    }
+
+    /// The attempts in order.
+    pub(crate) fn attempts(&self) -> impl Iterator<Item = Attempt> {
+        let latest = self.latest.map(|class| (self.last, class));
+        self.earlier.iter().flat_map(|earlier| earlier.iter().copied()).chain(latest)
+    }
+
     fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
+        usize::from(self.latest.is_some()) + self.earlier.as_ref().map_or(0, |earlier| earlier.len())
     }
 
-    fn push(&mut self, attempt: Attempt) {
-        match self.first {
-            None => self.first = Some(attempt),
-            Some(_) => self.more.push(attempt),
+    /// Whether an attempt has no end yet.
+    pub(crate) fn in_flight(&self) -> bool {
+        self.attempts().any(|(_, class)| class.is_none())
+    }
+
+    fn fold(&self) -> Option<Class> {
+        self.attempts().filter_map(|(_, class)| class).reduce(Class::fold)
+    }
+
+    fn begin(&mut self, number: u32) {
+        if let Some(class) = self.latest.replace(None) {
+            self.earlier.get_or_insert_default().push((self.last, class));
         }
+        self.last = number;
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Attempt> {
-        self.first.iter().chain(&self.more)
+    fn find(&mut self, number: u32) -> Option<&mut Option<Class>> {
+        if self.latest.is_some() && number == self.last {
+            return self.latest.as_mut();
+        }
+        let earlier = self.earlier.as_mut()?;
+        earlier.iter_mut().find(|(known, _)| *known == number).map(|(_, class)| class)
     }
 
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Attempt> {
-        self.first.iter_mut().chain(&mut self.more)
+    /// Notes how attempt `number` ended; the same again changes nothing, and only `Ambiguous` gives way to better knowledge.
+    fn end(&mut self, number: u32, class: Class) -> Result<Step, JournalError> {
+        let known = self.find(number).ok_or_else(|| state("end: no such attempt; begin it first"))?;
+        match *known {
+            None | Some(Class::Ambiguous) => *known = Some(class),
+            Some(known) if known == class => {}
+            Some(_) => return Err(state("end: the attempt ended otherwise before; keep the first verdict")),
+        }
+        Ok(match self.fold() {
+            Some(Class::Accepted) => Step::Settles(Class::Accepted),
+            // While another attempt runs its end decides.
+            Some(folded @ Class::Rejected(Scope::Call)) if !self.in_flight() => Step::Settles(folded),
+            _ => Step::Stays,
+        })
     }
 }
 
 impl Ended {
-    /// The key.
-    pub(crate) fn key(&self) -> &IdempotencyKey {
-        &self.open.intent.key
-    }
-
-    /// The call that the key stands for.
-    pub(crate) fn detail(&self) -> &Bytes {
-        &self.open.intent.detail
-    }
-
-    /// The answer; none if the key is free.
-    pub(crate) fn answer(&self) -> Option<&Answer> {
-        self.answer.as_ref()
+    /// The class of its answer; none if the key is free.
+    pub(crate) fn answer(&self) -> Option<Class> {
+        self.answer
     }
 
     /// The highest number used under the key.
     pub(crate) fn last(&self) -> u32 {
-        self.open.last
+        self.tried.last
     }
 
-    /// The claim that ended.
+    /// What was tried under the claim that ended.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn claim(&self) -> &Open {
-        &self.open
+    pub(crate) fn tried(&self) -> &Tried {
+        &self.tried
     }
 
-    /// An attempt ends after its key: one that was begun and contradicts nothing. A free key may still learn its answer.
-    pub(crate) fn end(
-        &mut self,
-        number: u32,
-        class: Class,
-        reply: Option<Bytes>,
-    ) -> Result<(), JournalError> {
-        if class == Class::Accepted && self.answer.as_ref().is_some_and(|(known, _)| *known != class) {
+    /// An attempt ends after its key: one that was begun and contradicts nothing. A free key may still learn its answer. Whether the
+    /// reply that came along is the answer's.
+    pub(crate) fn end(&mut self, number: u32, class: Class) -> Result<bool, JournalError> {
+        if class == Class::Accepted && self.answer.is_some_and(|known| known != class) {
             return Err(state("end: the key was settled as refused; check who was rung"));
         }
-        let step = self.open.end(number, class)?;
-        if let (None, Step::Settles(class)) = (&self.answer, step) {
-            self.answer = Some((class, reply));
-        }
-        Ok(())
+        let step = self.tried.end(number, class)?;
+        let (None, Step::Settles(class)) = (self.answer, step) else { return Ok(false) };
+        self.answer = Some(class);
+        Ok(true)
     }
 
     /// A settle after the key's end: an answer stays, the same again changes nothing, and a free key takes a proof of acceptance.
-    pub(crate) fn settle(&mut self, class: Class, reply: Option<Bytes>) -> Result<(), JournalError> {
-        match &mut self.answer {
-            Some((known, kept)) if *known == class => {
-                *kept = kept.take().or(reply);
-                Ok(())
-            }
+    /// Whether the reply that came along is the answer's, if it has none yet.
+    pub(crate) fn settle(&mut self, class: Class) -> Result<bool, JournalError> {
+        match self.answer {
+            Some(known) if known == class => Ok(true),
             Some(_) => Err(state("settle: the key has another answer, which stays")),
             None if class == Class::Accepted => {
-                self.answer = Some((class, reply));
-                Ok(())
+                self.answer = Some(class);
+                Ok(true)
             }
-            None if frees(class) => Ok(()),
+            None if frees(class) => Ok(false),
             None => Err(state("settle: nobody holds the key; claim it first")),
         }
     }

@@ -104,10 +104,10 @@ impl MemoryJournal {
             Some(Life::Open(open)) => {
                 return Ok(if open.intent.detail == intent.detail { Claim::Open } else { Claim::Mismatch });
             }
-            Some(Life::Ended(ended, _)) if *ended.detail() != intent.detail => return Ok(Claim::Mismatch),
-            Some(Life::Ended(ended, _)) => match ended.answer().cloned() {
-                Some((class, reply)) => return Ok(Claim::Settled(class, reply)),
-                None => ended.last(),
+            Some(Life::Ended(was)) if was.intent.detail != intent.detail => return Ok(Claim::Mismatch),
+            Some(Life::Ended(was)) => match was.ended.answer() {
+                Some(class) => return Ok(Claim::Settled(class, was.reply.clone())),
+                None => was.ended.last(),
             },
             Some(Life::Vacant) | None => {
                 let max = self.max_keys.min(Slots::MAX);
@@ -175,8 +175,8 @@ impl Keys {
     fn make_room(&mut self, max: usize, kept_since: Option<SystemTime>) -> Result<(), JournalError> {
         while self.slots.len() >= max {
             let old = self.slots.oldest(Ring::Ended).filter(|at| {
-                let Life::Ended(_, ended) = self.slots.life(*at) else { return false };
-                kept_since.is_some_and(|since| *ended < since)
+                let Life::Ended(was) = self.slots.life(*at) else { return false };
+                kept_since.is_some_and(|since| was.at < since)
             });
             let Some(at) = old else {
                 return Err(JournalError::new(
@@ -191,13 +191,13 @@ impl Keys {
 
     /// Carries out what a step of an open key leads to.
     fn carry_out(&mut self, at: u32, step: &Step, reply: Option<Bytes>, clock: &dyn Clock) {
-        let answer = match step {
+        let (answer, reply) = match step {
             Step::Stays => return,
-            Step::Settles(class) => Some((*class, reply)),
-            Step::Frees => None,
+            Step::Settles(class) => (Some(*class), reply),
+            Step::Frees => (None, None),
         };
         self.let_go(at);
-        self.slots.end(at, answer, clock.wall());
+        self.slots.end(at, answer, reply, clock.wall());
     }
 
     /// An open key will be so no more.
@@ -243,7 +243,7 @@ impl AttemptJournal for MemoryJournal {
                 keys.carry_out(at, &step, reply, &*self.clock);
                 Ok(())
             }
-            Some((_, Life::Ended(ended, _))) => ended.end(number, class, reply),
+            Some((_, Life::Ended(was))) => was.end(number, class, reply),
             _ => Err(state("end: the key is unknown; claim it first")),
         }
     }
@@ -256,7 +256,7 @@ impl AttemptJournal for MemoryJournal {
                 keys.carry_out(at, &step, reply, &*self.clock);
                 Ok(())
             }
-            Some((_, Life::Ended(ended, _))) => ended.settle(class, reply),
+            Some((_, Life::Ended(was))) => was.settle(class, reply),
             _ => Err(state("settle: the key is unknown; claim it first")),
         }
     }

@@ -5,10 +5,11 @@ use std::mem;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use hashbrown::{DefaultHashBuilder, HashTable};
-use trunkline_core_types::{IdempotencyKey, Intent};
+use trunkline_core_types::{Class, IdempotencyKey, Intent, JournalError};
 
-use crate::life::{Answer, Ended, Open};
+use crate::life::{Ended, Open};
 
 /// A state that keys share. Its ring goes through the slot of this number, which holds no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +29,16 @@ pub(super) enum Ring {
 pub(super) enum Life {
     Vacant,
     Open(Open),
-    /// And when it ended.
-    Ended(Ended, SystemTime),
+    Ended(Past),
+}
+
+/// A key that nobody holds.
+#[derive(Debug)]
+pub(super) struct Past {
+    pub(super) intent: Arc<Intent>,
+    pub(super) reply: Option<Bytes>,
+    pub(super) ended: Ended,
+    pub(super) at: SystemTime,
 }
 
 #[derive(Debug)]
@@ -119,10 +128,13 @@ impl Slots {
     }
 
     /// Ends an open key, with its answer or free without one.
-    pub(super) fn end(&mut self, at: u32, answer: Option<Answer>, now: SystemTime) {
+    pub(super) fn end(&mut self, at: u32, answer: Option<Class>, reply: Option<Bytes>, now: SystemTime) {
         let life = &mut self.at_mut(at).life;
         *life = match mem::replace(life, Life::Vacant) {
-            Life::Open(open) => Life::Ended(open.ended(answer), now),
+            Life::Open(open) => {
+                let intent = open.intent.clone();
+                Life::Ended(Past { intent, reply, ended: open.ended(answer), at: now })
+            }
             other => other,
         };
         self.move_to(at, Ring::Ended);
@@ -183,8 +195,29 @@ impl Life {
         match self {
             Self::Vacant => None,
             Self::Open(open) => Some(&open.intent.key),
-            Self::Ended(ended, _) => Some(ended.key()),
+            Self::Ended(was) => Some(&was.intent.key),
         }
+    }
+}
+
+impl Past {
+    pub(super) fn end(
+        &mut self,
+        number: u32,
+        class: Class,
+        reply: Option<Bytes>,
+    ) -> Result<(), JournalError> {
+        if self.ended.end(number, class)? {
+            self.reply = self.reply.take().or(reply);
+        }
+        Ok(())
+    }
+
+    pub(super) fn settle(&mut self, class: Class, reply: Option<Bytes>) -> Result<(), JournalError> {
+        if self.ended.settle(class)? {
+            self.reply = self.reply.take().or(reply);
+        }
+        Ok(())
     }
 }
 
@@ -242,7 +275,7 @@ mod tests {
         (0..4).for_each(|n| insert(&mut slots, n));
         let at: Vec<u32> = (0..4).map(|n| slots.find(&intent(n).key).unwrap()).collect();
         for n in [2, 0, 3] {
-            slots.end(at[n], None, SystemTime::UNIX_EPOCH);
+            slots.end(at[n], None, None, SystemTime::UNIX_EPOCH);
         }
         slots.reopen(at[0], intent(0), 0);
         assert_eq!(ring(&slots, Ring::Ended), [at[2], at[3]]);

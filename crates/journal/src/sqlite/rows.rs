@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Statement, named_params,
 use trunkline_core_types::{Class, IdempotencyKey, Intent, Scope};
 
 use super::table::{Entry, Image, Life};
-use crate::life::Open;
+use crate::life::{Open, Tried};
 
 /// The statements of the writer, prepared once.
 #[derive(Debug)]
@@ -75,10 +75,11 @@ impl<'c> Rows<'c> {
             let known = row.get::<_, Option<String>>(1)?.map(|word| class(1, &word)).transpose()?;
             Ok((row.get(0)?, known))
         })?;
-        let open = Open::restored(Arc::new(intent), last, attempts.collect::<Sql<_>>()?);
+        let tried = Tried::restored(last, attempts.collect::<Sql<_>>()?);
+        let open = Open::restored(Arc::new(intent), tried);
         let life = match (state.as_str(), answer) {
             ("held" | "left", _) => Life::Held(open),
-            (_, answer) => Life::Ended(open.ended(answer.map(|class| (class, reply)))),
+            (_, answer) => Life::Ended { intent: open.intent.clone(), ended: open.ended(answer), reply },
         };
         Ok(Some(Entry::stored(id, claims, life)))
     }

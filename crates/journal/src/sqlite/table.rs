@@ -12,7 +12,7 @@ use trunkline_core_types::{
 };
 
 use super::rows::word;
-use crate::life::{Answer, Ended, Open, Step, state};
+use crate::life::{Ended, Open, Step, Tried, state};
 
 /// Ended or left keys that stay in memory after they are written.
 const KEPT: usize = 1_024;
@@ -23,8 +23,11 @@ const GIVEN_UP: &str = "given_up";
 #[derive(Debug)]
 pub(super) enum Life {
     Held(Open),
-    Ended(Ended),
+    Ended { intent: Arc<Intent>, ended: Ended, reply: Option<Bytes> },
 }
+
+/// What a settled key answers: class and reply.
+pub(super) type Answer = (Class, Option<Bytes>);
 
 /// A key and how far the file knows it.
 #[derive(Debug)]
@@ -100,28 +103,22 @@ impl Entry {
         }
     }
 
-    fn open(&self) -> &Open {
-        match &self.life {
-            Life::Held(open) => open,
-            Life::Ended(ended) => ended.claim(),
-        }
-    }
-
     fn note(&mut self, number: u32, class: Option<Class>) {
-        let account = self.open().intent.account.clone();
+        let account = self.life.intent().account.clone();
         self.changes.push(Change { number, claim: self.claims, account, class: class.map(word) });
     }
 
     /// Carries out what a step of an open key leads to.
     fn carry_out(&mut self, step: &Step, reply: Option<Bytes>) {
-        let answer = match step {
+        let (answer, reply) = match step {
             Step::Stays => return,
-            Step::Settles(class) => Some((*class, reply)),
-            Step::Frees => None,
+            Step::Settles(class) => (Some(*class), reply),
+            Step::Frees => (None, None),
         };
         if let Life::Held(open) = &mut self.life {
-            let open = mem::replace(open, Open::new(open.intent.clone(), 0));
-            self.life = Life::Ended(open.ended(answer));
+            let intent = open.intent.clone();
+            let open = mem::replace(open, Open::new(intent.clone(), 0));
+            self.life = Life::Ended { intent, ended: open.ended(answer), reply };
         }
     }
 
@@ -131,7 +128,11 @@ impl Entry {
                 let step = open.end(number, class)?;
                 self.carry_out(&step, reply);
             }
-            Life::Ended(ended) => ended.end(number, class, reply)?,
+            Life::Ended { ended, reply: kept, .. } => {
+                if ended.end(number, class)? {
+                    *kept = kept.take().or(reply);
+                }
+            }
         }
         self.note(number, Some(class));
         Ok(())
@@ -144,7 +145,12 @@ impl Entry {
                 self.carry_out(&step, reply);
                 Ok(())
             }
-            Life::Ended(ended) => ended.settle(class, reply),
+            Life::Ended { ended, reply: kept, .. } => {
+                if ended.settle(class)? {
+                    *kept = kept.take().or(reply);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -152,21 +158,21 @@ impl Entry {
         let (state, answer) = match &self.life {
             Life::Held(open) if open.is_left() => ("left", None),
             Life::Held(_) => ("held", None),
-            Life::Ended(ended) => match ended.answer() {
-                Some(answer) => ("settled", Some(answer.clone())),
+            Life::Ended { ended, reply, .. } => match ended.answer() {
+                Some(class) => ("settled", Some((class, reply.clone()))),
                 None => ("free", None),
             },
         };
         let (changes, placed) = (mem::take(&mut self.changes), self.placed.take());
-        let open = self.open();
+        let tried = self.life.tried();
         Image {
             id: self.id,
-            intent: open.intent.clone(),
+            intent: self.life.intent().clone(),
             state,
             answer,
-            last: open.last_number(),
+            last: tried.last(),
             claims: self.claims,
-            tried: open.attempts().count() as u32,
+            tried: tried.attempts().count() as u32,
             changes,
             placed,
         }
@@ -175,14 +181,14 @@ impl Entry {
     /// Freed, and no attempt of its claim left the process.
     fn sent_nothing(&self) -> bool {
         let unsent = |(_, class)| class == Some(Class::Unsent);
-        matches!(&self.life, Life::Ended(ended) if ended.answer().is_none())
-            && self.open().attempts().all(unsent)
+        matches!(&self.life, Life::Ended { ended, .. } if ended.answer().is_none())
+            && self.life.tried().attempts().all(unsent)
     }
 
     /// Nobody in this process can come back to it, so the file alone may hold it.
     fn may_go(&self) -> bool {
         let held = matches!(&self.life, Life::Held(open) if !open.is_left());
-        !(self.dirty || self.writing || held || self.ours && self.open().in_flight())
+        !(self.dirty || self.writing || held || self.ours && self.life.tried().in_flight())
     }
 }
 
@@ -206,16 +212,15 @@ impl Table {
             return Claim::Go { number: 1 };
         };
         let last = match &entry.life {
-            life if life.detail() != &intent.detail => return Claim::Mismatch,
+            life if life.intent().detail != intent.detail => return Claim::Mismatch,
             Life::Held(_) => return Claim::Open,
-            Life::Ended(ended) => match ended.answer().cloned() {
-                Some((class, reply)) => return Claim::Settled(class, reply),
+            Life::Ended { ended, reply, .. } => match ended.answer() {
+                Some(class) => return Claim::Settled(class, reply.clone()),
                 None => ended.last(),
             },
         };
-        let flying: Vec<_> = entry.open().attempts().filter(|(_, class)| class.is_none()).collect();
-        for (number, _) in flying {
-            let account = entry.open().intent.account.clone();
+        for (number, _) in entry.life.tried().attempts().filter(|(_, class)| class.is_none()) {
+            let account = entry.life.intent().account.clone();
             entry.changes.push(Change { number, claim: entry.claims, account, class: Some(GIVEN_UP) });
         }
         entry.life = Life::Held(Open::new(intent.clone(), last));
@@ -233,7 +238,7 @@ impl Table {
                     open.begin(intent, number)?;
                     entry.note(number, None);
                 }
-                Life::Ended(_) => return Err(state("begin: nobody holds the key; claim it first")),
+                Life::Ended { .. } => return Err(state("begin: nobody holds the key; claim it first")),
             },
             None => return Err(state("begin: nobody in this process holds the key; claim it first")),
         }
@@ -286,7 +291,7 @@ impl Table {
         let made = |key: &&IdempotencyKey| {
             self.keys.get(*key).is_some_and(|entry| {
                 entry.placed.as_ref().is_some_and(|(id, _)| *id == call.id)
-                    && entry.open().intent.account == call.account
+                    && entry.life.intent().account == call.account
             })
         };
         self.stuck.iter().chain(&self.dirty).find(made).cloned()
@@ -300,8 +305,8 @@ impl Table {
     /// Frees a claim that nobody took, unless it was used. One that the file never saw leaves no trace.
     pub(super) fn unclaim(&mut self, key: &IdempotencyKey, now: SystemTime) {
         let unused = |entry: &Entry| match &entry.life {
-            Life::Held(open) => !open.is_left() && open.attempts().next().is_none(),
-            Life::Ended(_) => false,
+            Life::Held(open) => !open.is_left() && !open.has_begun(),
+            Life::Ended { .. } => false,
         };
         let Some(entry) = self.keys.get(key).filter(|entry| unused(entry)) else { return };
         if entry.id.is_none() && entry.quiet {
@@ -444,10 +449,17 @@ impl Table {
 }
 
 impl Life {
-    fn detail(&self) -> &Bytes {
+    fn intent(&self) -> &Arc<Intent> {
         match self {
-            Self::Held(open) => &open.intent.detail,
-            Self::Ended(ended) => ended.detail(),
+            Self::Held(open) => &open.intent,
+            Self::Ended { intent, .. } => intent,
+        }
+    }
+
+    fn tried(&self) -> &Tried {
+        match self {
+            Self::Held(open) => open.tried(),
+            Self::Ended { ended, .. } => ended.tried(),
         }
     }
 }
