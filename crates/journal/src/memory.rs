@@ -1,6 +1,7 @@
 //! The journal in this process's memory: bounded, fast, and gone with the process.
 
 mod calls;
+mod past;
 mod slots;
 
 use std::collections::BTreeMap;
@@ -104,10 +105,10 @@ impl MemoryJournal {
             Some(Life::Open(open)) => {
                 return Ok(if open.intent.detail == intent.detail { Claim::Open } else { Claim::Mismatch });
             }
-            Some(Life::Ended(was)) if was.intent.detail != intent.detail => return Ok(Claim::Mismatch),
-            Some(Life::Ended(was)) => match was.ended.answer() {
-                Some(class) => return Ok(Claim::Settled(class, was.reply.clone())),
-                None => was.ended.last(),
+            Some(Life::Ended(past)) if !past.is_of(&intent.detail) => return Ok(Claim::Mismatch),
+            Some(Life::Ended(past)) => match past.answer() {
+                Some((class, reply)) => return Ok(Claim::Settled(class, reply)),
+                None => past.last(),
             },
             Some(Life::Vacant) | None => {
                 let max = self.max_keys.min(Slots::MAX);
@@ -165,8 +166,8 @@ impl Keys {
     fn sort_one_in(&mut self) -> bool {
         let Some(at) = self.slots.oldest(Ring::Fresh) else { return false };
         self.slots.move_to(at, Ring::Listed);
-        if let Some(key) = self.slots.life(at).key() {
-            self.listed.insert(key.clone(), at);
+        if let Life::Open(open) = self.slots.life(at) {
+            self.listed.insert(open.intent.key.clone(), at);
         }
         true
     }
@@ -175,8 +176,8 @@ impl Keys {
     fn make_room(&mut self, max: usize, kept_since: Option<SystemTime>) -> Result<(), JournalError> {
         while self.slots.len() >= max {
             let old = self.slots.oldest(Ring::Ended).filter(|at| {
-                let Life::Ended(was) = self.slots.life(*at) else { return false };
-                kept_since.is_some_and(|since| was.at < since)
+                let Life::Ended(past) = self.slots.life(*at) else { return false };
+                kept_since.is_some_and(|since| past.ended_before(since))
             });
             let Some(at) = old else {
                 return Err(JournalError::new(
@@ -203,9 +204,9 @@ impl Keys {
     /// An open key will be so no more.
     fn let_go(&mut self, at: u32) {
         if self.slots.ring(at) == Ring::Listed
-            && let Some(key) = self.slots.life(at).key()
+            && let Life::Open(open) = self.slots.life(at)
         {
-            self.listed.remove(key);
+            self.listed.remove(&open.intent.key);
         }
         self.open -= 1;
     }
@@ -243,7 +244,7 @@ impl AttemptJournal for MemoryJournal {
                 keys.carry_out(at, &step, reply, &*self.clock);
                 Ok(())
             }
-            Some((_, Life::Ended(was))) => was.end(number, class, reply),
+            Some((_, Life::Ended(past))) => past.end(number, class, reply),
             _ => Err(state("end: the key is unknown; claim it first")),
         }
     }
@@ -256,7 +257,7 @@ impl AttemptJournal for MemoryJournal {
                 keys.carry_out(at, &step, reply, &*self.clock);
                 Ok(())
             }
-            Some((_, Life::Ended(was))) => was.settle(class, reply),
+            Some((_, Life::Ended(past))) => past.settle(class, reply),
             _ => Err(state("settle: the key is unknown; claim it first")),
         }
     }

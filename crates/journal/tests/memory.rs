@@ -171,6 +171,17 @@ async fn a_late_acceptance_of_a_freed_call_sticks() {
 }
 
 #[tokio::test]
+async fn a_late_refusal_of_a_proven_call_changes_no_answer() {
+    let journal = MemoryJournal::new(Hand::new());
+    let call = intent("proven");
+    assert_eq!(journal.claim(&call).await.unwrap(), Claim::Go { number: 1 });
+    journal.begin(&call, 1).await.unwrap();
+    journal.settle(&call.key, Class::Accepted, Some("proof".into())).unwrap();
+    journal.end(&call.key, 1, Class::Rejected(Scope::Call), Some("late".into())).unwrap();
+    assert_eq!(journal.claim(&call).await.unwrap(), Claim::Settled(Class::Accepted, Some("proof".into())));
+}
+
+#[tokio::test]
 async fn debug_and_errors_show_counts_and_no_number() {
     let journal = MemoryJournal::new(Hand::new());
     place(&journal, "order-14155550123", Class::Ambiguous).await;

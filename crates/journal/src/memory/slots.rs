@@ -7,9 +7,10 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use hashbrown::{DefaultHashBuilder, HashTable};
-use trunkline_core_types::{Class, IdempotencyKey, Intent, JournalError};
+use trunkline_core_types::{Class, IdempotencyKey, Intent};
 
-use crate::life::{Ended, Open};
+use super::past::Past;
+use crate::life::Open;
 
 /// A state that keys share. Its ring goes through the slot of this number, which holds no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,15 +31,6 @@ pub(super) enum Life {
     Vacant,
     Open(Open),
     Ended(Past),
-}
-
-/// A key that nobody holds.
-#[derive(Debug)]
-pub(super) struct Past {
-    pub(super) intent: Arc<Intent>,
-    pub(super) reply: Option<Bytes>,
-    pub(super) ended: Ended,
-    pub(super) at: SystemTime,
 }
 
 #[derive(Debug)]
@@ -83,6 +75,7 @@ impl Slots {
 
     /// The slot of a key, or, of one that is not there, what `insert` wants to know of it.
     pub(super) fn find_or_hash(&self, key: &IdempotencyKey) -> Result<u32, Hash> {
+        let key = key.as_str().as_bytes();
         let hash = (self.hasher.hash_one(key) >> 32) as u32;
         let same = |place: &Place| place.hash == hash && self.at(place.slot).life.key() == Some(key);
         self.index.find(spread(hash), same).map(|place| place.slot).ok_or(Hash(hash))
@@ -131,10 +124,7 @@ impl Slots {
     pub(super) fn end(&mut self, at: u32, answer: Option<Class>, reply: Option<Bytes>, now: SystemTime) {
         let life = &mut self.at_mut(at).life;
         *life = match mem::replace(life, Life::Vacant) {
-            Life::Open(open) => {
-                let intent = open.intent.clone();
-                Life::Ended(Past { intent, reply, ended: open.ended(answer), at: now })
-            }
+            Life::Open(open) => Life::Ended(Past::of(open, answer, reply, now)),
             other => other,
         };
         self.move_to(at, Ring::Ended);
@@ -191,33 +181,12 @@ impl Default for Slots {
 }
 
 impl Life {
-    pub(super) fn key(&self) -> Option<&IdempotencyKey> {
+    fn key(&self) -> Option<&[u8]> {
         match self {
             Self::Vacant => None,
-            Self::Open(open) => Some(&open.intent.key),
-            Self::Ended(was) => Some(&was.intent.key),
+            Self::Open(open) => Some(open.intent.key.as_str().as_bytes()),
+            Self::Ended(past) => Some(past.key()),
         }
-    }
-}
-
-impl Past {
-    pub(super) fn end(
-        &mut self,
-        number: u32,
-        class: Class,
-        reply: Option<Bytes>,
-    ) -> Result<(), JournalError> {
-        if self.ended.end(number, class)? {
-            self.reply = self.reply.take().or(reply);
-        }
-        Ok(())
-    }
-
-    pub(super) fn settle(&mut self, class: Class, reply: Option<Bytes>) -> Result<(), JournalError> {
-        if self.ended.settle(class)? {
-            self.reply = self.reply.take().or(reply);
-        }
-        Ok(())
     }
 }
 
@@ -257,7 +226,7 @@ mod tests {
             keys.clone().for_each(|n| insert(&mut slots, n));
             for n in keys.clone() {
                 let at = slots.find(&intent(n).key).unwrap();
-                assert_eq!(slots.life(at).key(), Some(&intent(n).key));
+                assert_eq!(slots.life(at).key(), Some(intent(n).key.as_str().as_bytes()));
             }
             assert_eq!((slots.len(), slots.slots.len()), (1_000, 1_004));
             for n in keys.clone() {
@@ -267,6 +236,11 @@ mod tests {
             assert!(keys.clone().all(|n| slots.find(&intent(n).key).is_none()));
         }
         assert_eq!((slots.len(), ring(&slots, Ring::Vacant).len()), (0, 1_000));
+    }
+
+    #[test]
+    fn a_slot_is_no_longer_than_a_line_of_the_cache() {
+        assert!(size_of::<Slot>() <= 64, "{}", size_of::<Slot>());
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use proptest::prelude::*;
 use trunkline_core_types::{AttemptJournal, Claim, Class, Intent, JournalErrorKind, Scope, SystemClock};
@@ -33,7 +35,7 @@ fn commits(folder: &Folder) -> usize {
 }
 
 /// A call whose begin keeps the writer at its commit until the file is given free.
-async fn busy(journal: &SqliteJournal) -> std::sync::Arc<Intent> {
+async fn busy(journal: &SqliteJournal) -> Arc<Intent> {
     let busy = intent("busy");
     assert_eq!(journal.claim(&busy).await.unwrap(), Claim::Go { number: 1 });
     busy
@@ -264,39 +266,49 @@ async fn a_closed_journal_takes_nothing_and_its_file_is_free() {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Claim(u8),
-    Begin(u8, u32),
-    End(u8, u32, Class),
-    Settle(u8, Class),
+    /// Also for another call than the key's.
+    Claim(u8, Detail),
+    Begin(u8, Detail, u32),
+    End(u8, u32, Class, Reply),
+    Settle(u8, Class, Reply),
     List,
 }
 
+type Detail = &'static str;
+type Reply = Option<&'static str>;
+
 fn steps() -> impl Strategy<Value = Step> {
     let (key, number, class) = (0u8..3, 1u32..5, proptest::sample::select(Class::ALL.to_vec()));
+    let detail = proptest::sample::select(vec!["call", "call", "call", "other"]);
+    let reply = proptest::sample::select(vec![None, Some(""), Some("reply"), Some("other reply")]);
     prop_oneof![
-        4 => key.clone().prop_map(Step::Claim),
-        4 => (key.clone(), number.clone()).prop_map(|(k, n)| Step::Begin(k, n)),
-        4 => (key.clone(), number, class.clone()).prop_map(|(k, n, c)| Step::End(k, n, c)),
-        2 => (key, class).prop_map(|(k, c)| Step::Settle(k, c)),
+        4 => (key.clone(), detail.clone()).prop_map(|(k, d)| Step::Claim(k, d)),
+        4 => (key.clone(), detail, number.clone()).prop_map(|(k, d, n)| Step::Begin(k, d, n)),
+        4 => (key.clone(), number, class.clone(), reply.clone()).prop_map(|(k, n, c, r)| Step::End(k, n, c, r)),
+        2 => (key, class, reply).prop_map(|(k, c, r)| Step::Settle(k, c, r)),
         1 => Just(Step::List),
     ]
 }
 
 /// What a journal answers to a step, as text.
 async fn answer(journal: &dyn AttemptJournal, step: &Step) -> String {
-    let name = |key: &u8| intent(&format!("key-{key}"));
-    let reply = Some("reply".into());
+    let name = |key: &u8| format!("key-{key}");
+    let call = |key, detail: &Detail| {
+        Arc::new(Intent { detail: (*detail).into(), ..Intent::clone(&intent(&name(key))) })
+    };
+    let bytes = |reply: &Reply| reply.map(Bytes::from);
     match step {
-        Step::Claim(key) => format!("{:?}", journal.claim(&name(key)).await),
-        Step::Begin(key, number) => {
-            format!("{:?}", journal.begin(&name(key), *number).await.map_err(|error| error.kind()))
+        Step::Claim(key, detail) => format!("{:?}", journal.claim(&call(key, detail)).await),
+        Step::Begin(key, detail, number) => {
+            let begun = journal.begin(&call(key, detail), *number).await;
+            format!("{:?}", begun.map_err(|error| error.kind()))
         }
-        Step::End(key, number, class) => {
-            let ended = journal.end(&name(key).key, *number, *class, reply);
+        Step::End(key, number, class, reply) => {
+            let ended = journal.end(&name(key).parse().unwrap(), *number, *class, bytes(reply));
             format!("{:?}", ended.map_err(|error| error.kind()))
         }
-        Step::Settle(key, class) => {
-            let settled = journal.settle(&name(key).key, *class, reply);
+        Step::Settle(key, class, reply) => {
+            let settled = journal.settle(&name(key).parse().unwrap(), *class, bytes(reply));
             format!("{:?}", settled.map_err(|error| error.kind()))
         }
         // The memory's list has claims without attempts too.
@@ -312,13 +324,13 @@ proptest! {
         runtime.block_on(async {
             let folder = Folder::new();
             let journal = folder.open();
-            let memory = MemoryJournal::new(std::sync::Arc::new(SystemClock::new()));
+            let memory = MemoryJournal::new(Arc::new(SystemClock::new()));
             let mut known = [false; 3];
             for step in steps {
                 match &step {
-                    Step::Claim(key) => known[usize::from(*key)] = true,
+                    Step::Claim(key, _) => known[usize::from(*key)] = true,
                     // About a key that it never saw the file's journal knows no better than to ask the file.
-                    Step::Settle(key, _) if !known[usize::from(*key)] => continue,
+                    Step::Settle(key, ..) if !known[usize::from(*key)] => continue,
                     Step::List => {
                         let open = journal.open_calls(at(5_000_000_000), None, 10).await.unwrap();
                         let all = memory.open_calls(at(5_000_000_000), None, 10).await.unwrap();
