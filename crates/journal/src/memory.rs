@@ -1,6 +1,7 @@
 //! The journal in this process's memory: bounded, fast, and gone with the process.
 
 mod calls;
+mod index;
 mod past;
 mod slots;
 
@@ -21,7 +22,8 @@ use trunkline_core_types::{
 pub use calls::MemoryCalls;
 
 use crate::life::{Step, state};
-use slots::{Hash, Life, Ring, Slots};
+use index::Hashed;
+use slots::{Life, Ring, Slots};
 
 /// Open keys that no listing has asked for and that lie unsorted; beyond that each claim sorts one in.
 const UNSORTED: usize = 4_096;
@@ -149,7 +151,7 @@ impl MemoryJournal {
 
 impl Keys {
     /// Gives the key to its claimer: one that is not there yet, or a free one.
-    fn take(&mut self, found: Result<u32, Hash>, intent: &Arc<Intent>, last: u32) -> Claim {
+    fn take(&mut self, found: Result<u32, Hashed>, intent: &Arc<Intent>, last: u32) -> Claim {
         match found {
             Ok(at) => self.slots.reopen(at, intent.clone(), last),
             Err(hash) => self.slots.insert(intent.clone(), hash),

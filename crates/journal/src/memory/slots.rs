@@ -1,14 +1,13 @@
 //! The keys of a journal in slots: found by name, and each in the one ring of its state, so that no step grows with their number.
 
-use std::hash::BuildHasher;
 use std::mem;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use hashbrown::{DefaultHashBuilder, HashTable};
 use trunkline_core_types::{Class, IdempotencyKey, Intent};
 
+use super::index::{Hashed, Index};
 use super::past::Past;
 use crate::life::Open;
 
@@ -38,25 +37,12 @@ pub(super) struct Slot {
     ring: Ring,
     previous: u32,
     next: u32,
-    hash: u32,
+    hash: Hashed,
     pub(super) life: Life,
 }
 
-/// Where a key is. The hash lies beside it, so that the index grows without a look at the slots.
-#[derive(Debug)]
-struct Place {
-    hash: u32,
-    slot: u32,
-}
-
-/// Of a key that was looked for and not found.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Hash(u32);
-
 pub(super) struct Slots {
-    index: HashTable<Place>,
-    /// Not SipHash: keys are the caller's own, and the seed is the process's.
-    hasher: DefaultHashBuilder,
+    index: Index,
     slots: Vec<Slot>,
 }
 
@@ -74,11 +60,10 @@ impl Slots {
     }
 
     /// The slot of a key, or, of one that is not there, what `insert` wants to know of it.
-    pub(super) fn find_or_hash(&self, key: &IdempotencyKey) -> Result<u32, Hash> {
+    pub(super) fn find_or_hash(&self, key: &IdempotencyKey) -> Result<u32, Hashed> {
         let key = key.as_str().as_bytes();
-        let hash = (self.hasher.hash_one(key) >> 32) as u32;
-        let same = |place: &Place| place.hash == hash && self.at(place.slot).life.key() == Some(key);
-        self.index.find(spread(hash), same).map(|place| place.slot).ok_or(Hash(hash))
+        let hash = self.index.hash(key);
+        self.index.find(hash, |at| self.at(at).life.key() == Some(key)).ok_or(hash)
     }
 
     /// The slot of an open key, and its life.
@@ -102,7 +87,7 @@ impl Slots {
     }
 
     /// Takes in a key that is not there yet, as the newest of the fresh ones.
-    pub(super) fn insert(&mut self, intent: Arc<Intent>, Hash(hash): Hash) {
+    pub(super) fn insert(&mut self, intent: Arc<Intent>, hash: Hashed) {
         let life = Life::Open(Open::new(intent, 0));
         let at = match self.oldest(Ring::Vacant) {
             Some(at) => at,
@@ -111,7 +96,7 @@ impl Slots {
         let slot = self.at_mut(at);
         (slot.hash, slot.life) = (hash, life);
         self.move_to(at, Ring::Fresh);
-        self.index.insert_unique(spread(hash), Place { hash, slot: at }, |place| spread(place.hash));
+        self.index.insert(hash, at);
     }
 
     /// Opens a key again under which numbers up to `last` were used.
@@ -135,9 +120,7 @@ impl Slots {
         let slot = self.at_mut(at);
         slot.life = Life::Vacant;
         let hash = slot.hash;
-        if let Ok(place) = self.index.find_entry(spread(hash), |place| place.slot == at) {
-            place.remove();
-        }
+        self.index.remove(hash, at);
         self.move_to(at, Ring::Vacant);
     }
 
@@ -164,15 +147,20 @@ impl Slots {
     /// One more slot, in a ring of its own.
     fn add(&mut self) -> u32 {
         let at = self.slots.len() as u32;
-        self.slots.push(Slot { ring: Ring::Vacant, previous: at, next: at, hash: 0, life: Life::Vacant });
+        self.slots.push(Slot {
+            ring: Ring::Vacant,
+            previous: at,
+            next: at,
+            hash: Hashed::default(),
+            life: Life::Vacant,
+        });
         at
     }
 }
 
 impl Default for Slots {
     fn default() -> Self {
-        let mut slots =
-            Self { index: HashTable::new(), hasher: DefaultHashBuilder::default(), slots: Vec::new() };
+        let mut slots = Self { index: Index::default(), slots: Vec::new() };
         for _ in [Ring::Vacant, Ring::Fresh, Ring::Listed, Ring::Ended] {
             slots.add();
         }
@@ -188,11 +176,6 @@ impl Life {
             Self::Ended(past) => Some(past.key()),
         }
     }
-}
-
-/// The index wants the low bits and the highest seven.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
 }
 
 #[cfg(test)]
