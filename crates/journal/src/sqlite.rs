@@ -1,6 +1,7 @@
 //! The journal in an SQLite file: durable before the first byte, one writer, group commit.
 
 mod calls;
+mod entry;
 mod error;
 mod rows;
 mod schema;

@@ -8,7 +8,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement, named_params, params};
 use trunkline_core_types::{Class, IdempotencyKey, Intent, Scope};
 
-use super::table::{Entry, Image, Life};
+use super::entry::{Entry, Image, Life};
 use crate::life::{Open, Tried};
 
 /// The statements of the writer, prepared once.

@@ -11,8 +11,9 @@ use trunkline_core_types::{
     JournalError, JournalErrorKind,
 };
 
+use super::entry::PlacedAs;
 use super::error::closed;
-use super::table::{PlacedAs, Table};
+use super::table::Table;
 use crate::life::state;
 
 /// Steps that wait for the writer at once; beyond them callers wait for a place.

@@ -7,73 +7,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use trunkline_core_types::{
-    AccountId, CallId, CallRef, CallStatus, Claim, Class, IdempotencyKey, Intent, JournalError,
-};
+use trunkline_core_types::{CallRef, Claim, Class, IdempotencyKey, Intent, JournalError};
 
-use super::rows::word;
-use crate::life::{Ended, Open, Step, Tried, state};
+use super::entry::{Entry, Image, PlacedAs};
+use crate::life::state;
 
 /// Ended or left keys that stay in memory after they are written.
 const KEPT: usize = 1_024;
-
-/// Class of an attempt whose key was freed under it, and then claimed again.
-const GIVEN_UP: &str = "given_up";
-
-#[derive(Debug)]
-pub(super) enum Life {
-    Held(Open),
-    Ended { intent: Arc<Intent>, ended: Ended, reply: Option<Bytes> },
-}
-
-/// What a settled key answers: class and reply.
-pub(super) type Answer = (Class, Option<Bytes>);
-
-/// A key and how far the file knows it.
-#[derive(Debug)]
-pub(super) struct Entry {
-    life: Life,
-    /// The row, once there is one.
-    id: Option<i64>,
-    claims: u32,
-    /// A call of this process claimed it, so attempts in flight may still end.
-    ours: bool,
-    dirty: bool,
-    /// Claimed, and nothing of the claim is to be written yet.
-    quiet: bool,
-    /// Its image is out, and may come back.
-    writing: bool,
-    /// Waits in `Table::kept`.
-    kept: bool,
-    changes: Vec<Change>,
-    placed: Option<PlacedAs>,
-}
-
-/// The call that a provider made of a key, and its status as the reply said it.
-pub(super) type PlacedAs = (CallId, CallStatus);
-
-/// An attempt as it is to be written; no class while it is in flight.
-#[derive(Debug)]
-pub(super) struct Change {
-    pub(super) number: u32,
-    pub(super) claim: u32,
-    pub(super) account: AccountId,
-    pub(super) class: Option<&'static str>,
-}
-
-/// What is to be written of a key.
-#[derive(Debug)]
-pub(super) struct Image {
-    pub(super) id: Option<i64>,
-    pub(super) intent: Arc<Intent>,
-    pub(super) state: &'static str,
-    pub(super) answer: Option<Answer>,
-    pub(super) last: u32,
-    pub(super) claims: u32,
-    pub(super) tried: u32,
-    pub(super) changes: Vec<Change>,
-    pub(super) placed: Option<PlacedAs>,
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -84,112 +24,6 @@ pub(super) struct Table {
     /// Dirty too, but their last write failed.
     stuck: Vec<IdempotencyKey>,
     kept: VecDeque<IdempotencyKey>,
-}
-
-impl Entry {
-    /// A key from the file.
-    pub(super) fn stored(id: i64, claims: u32, life: Life) -> Self {
-        Self {
-            life,
-            id: Some(id),
-            claims,
-            ours: false,
-            dirty: false,
-            quiet: false,
-            writing: false,
-            kept: false,
-            changes: Vec::new(),
-            placed: None,
-        }
-    }
-
-    fn note(&mut self, number: u32, class: Option<Class>) {
-        let account = self.life.intent().account.clone();
-        self.changes.push(Change { number, claim: self.claims, account, class: class.map(word) });
-    }
-
-    /// Carries out what a step of an open key leads to.
-    fn carry_out(&mut self, step: &Step, reply: Option<Bytes>) {
-        let (answer, reply) = match step {
-            Step::Stays => return,
-            Step::Settles(class) => (Some(*class), reply),
-            Step::Frees => (None, None),
-        };
-        if let Life::Held(open) = &mut self.life {
-            let intent = open.intent.clone();
-            let open = mem::replace(open, Open::new(intent.clone(), 0));
-            self.life = Life::Ended { intent, ended: open.ended(answer), reply };
-        }
-    }
-
-    fn end(&mut self, number: u32, class: Class, reply: Option<Bytes>) -> Result<(), JournalError> {
-        match &mut self.life {
-            Life::Held(open) => {
-                let step = open.end(number, class)?;
-                self.carry_out(&step, reply);
-            }
-            Life::Ended { ended, reply: kept, .. } => {
-                if ended.end(number, class)? {
-                    *kept = kept.take().or(reply);
-                }
-            }
-        }
-        self.note(number, Some(class));
-        Ok(())
-    }
-
-    fn settle(&mut self, class: Class, reply: Option<Bytes>, now: SystemTime) -> Result<(), JournalError> {
-        match &mut self.life {
-            Life::Held(open) => {
-                let step = open.settle(class, || now)?;
-                self.carry_out(&step, reply);
-                Ok(())
-            }
-            Life::Ended { ended, reply: kept, .. } => {
-                if ended.settle(class)? {
-                    *kept = kept.take().or(reply);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn image(&mut self) -> Image {
-        let (state, answer) = match &self.life {
-            Life::Held(open) if open.is_left() => ("left", None),
-            Life::Held(_) => ("held", None),
-            Life::Ended { ended, reply, .. } => match ended.answer() {
-                Some(class) => ("settled", Some((class, reply.clone()))),
-                None => ("free", None),
-            },
-        };
-        let (changes, placed) = (mem::take(&mut self.changes), self.placed.take());
-        let tried = self.life.tried();
-        Image {
-            id: self.id,
-            intent: self.life.intent().clone(),
-            state,
-            answer,
-            last: tried.last(),
-            claims: self.claims,
-            tried: tried.attempts().count() as u32,
-            changes,
-            placed,
-        }
-    }
-
-    /// Freed, and no attempt of its claim left the process.
-    fn sent_nothing(&self) -> bool {
-        let unsent = |(_, class)| class == Some(Class::Unsent);
-        matches!(&self.life, Life::Ended { ended, .. } if ended.answer().is_none())
-            && self.life.tried().attempts().all(unsent)
-    }
-
-    /// Nobody in this process can come back to it, so the file alone may hold it.
-    fn may_go(&self) -> bool {
-        let held = matches!(&self.life, Life::Held(open) if !open.is_left());
-        !(self.dirty || self.writing || held || self.ours && self.life.tried().in_flight())
-    }
 }
 
 impl Table {
@@ -205,43 +39,22 @@ impl Table {
     /// The rules of a claim, for a key that the file does not hold or that was taken from it.
     pub(super) fn claim(&mut self, intent: &Arc<Intent>) -> Claim {
         let Some(entry) = self.keys.get_mut(&intent.key) else {
-            let life = Life::Held(Open::new(intent.clone(), 0));
-            let entry = Entry { id: None, ours: true, ..Entry::stored(0, 1, life) };
-            self.keys.insert(intent.key.clone(), entry);
+            self.keys.insert(intent.key.clone(), Entry::claimed(intent));
             self.quieten(&intent.key);
             return Claim::Go { number: 1 };
         };
-        let last = match &entry.life {
-            life if life.intent().detail != intent.detail => return Claim::Mismatch,
-            Life::Held(_) => return Claim::Open,
-            Life::Ended { ended, reply, .. } => match ended.answer() {
-                Some(class) => return Claim::Settled(class, reply.clone()),
-                None => ended.last(),
-            },
-        };
-        for (number, _) in entry.life.tried().attempts().filter(|(_, class)| class.is_none()) {
-            let account = entry.life.intent().account.clone();
-            entry.changes.push(Change { number, claim: entry.claims, account, class: Some(GIVEN_UP) });
+        let claim = entry.claim(intent);
+        if matches!(claim, Claim::Go { .. }) {
+            self.quieten(&intent.key);
         }
-        entry.life = Life::Held(Open::new(intent.clone(), last));
-        entry.claims = entry.claims.saturating_add(1);
-        entry.ours = true;
-        self.quieten(&intent.key);
-        // At the end of the numbers every begin is refused.
-        Claim::Go { number: last.saturating_add(1) }
+        claim
     }
 
     pub(super) fn begin(&mut self, intent: &Arc<Intent>, number: u32) -> Result<(), JournalError> {
-        match self.keys.get_mut(&intent.key) {
-            Some(entry) => match &mut entry.life {
-                Life::Held(open) => {
-                    open.begin(intent, number)?;
-                    entry.note(number, None);
-                }
-                Life::Ended { .. } => return Err(state("begin: nobody holds the key; claim it first")),
-            },
-            None => return Err(state("begin: nobody in this process holds the key; claim it first")),
-        }
+        let entry = self.keys.get_mut(&intent.key);
+        entry
+            .ok_or_else(|| state("begin: nobody in this process holds the key; claim it first"))?
+            .begin(intent, number)?;
         self.mark(&intent.key);
         Ok(())
     }
@@ -288,12 +101,7 @@ impl Table {
 
     /// The key of a call of which the file could not take it yet.
     pub(super) fn unwritten_key_of(&self, call: &CallRef) -> Option<IdempotencyKey> {
-        let made = |key: &&IdempotencyKey| {
-            self.keys.get(*key).is_some_and(|entry| {
-                entry.placed.as_ref().is_some_and(|(id, _)| *id == call.id)
-                    && entry.life.intent().account == call.account
-            })
-        };
+        let made = |key: &&IdempotencyKey| self.keys.get(*key).is_some_and(|entry| entry.made(call));
         self.stuck.iter().chain(&self.dirty).find(made).cloned()
     }
 
@@ -304,11 +112,7 @@ impl Table {
 
     /// Frees a claim that nobody took, unless it was used. One that the file never saw leaves no trace.
     pub(super) fn unclaim(&mut self, key: &IdempotencyKey, now: SystemTime) {
-        let unused = |entry: &Entry| match &entry.life {
-            Life::Held(open) => !open.is_left() && !open.has_begun(),
-            Life::Ended { .. } => false,
-        };
-        let Some(entry) = self.keys.get(key).filter(|entry| unused(entry)) else { return };
+        let Some(entry) = self.keys.get(key).filter(|entry| entry.is_unused()) else { return };
         if entry.id.is_none() && entry.quiet {
             self.forget(key);
         } else {
@@ -379,8 +183,6 @@ impl Table {
     fn images_of(&mut self, keys: Vec<IdempotencyKey>) -> Vec<Image> {
         let image = |key: IdempotencyKey| {
             let entry = self.keys.get_mut(&key).filter(|entry| entry.dirty)?;
-            entry.dirty = false;
-            entry.writing = true;
             Some(entry.image())
         };
         keys.into_iter().filter_map(image).collect()
@@ -389,8 +191,7 @@ impl Table {
     /// The image is durable in row `id`.
     pub(super) fn written(&mut self, image: &Image, id: i64) {
         if let Some(entry) = self.keys.get_mut(&image.intent.key) {
-            entry.id = Some(id);
-            entry.writing = false;
+            entry.written(id);
         }
         self.keep(&image.intent.key);
     }
@@ -399,11 +200,7 @@ impl Table {
     pub(super) fn unwritten(&mut self, image: Image) {
         let key = &image.intent.key;
         let Some(entry) = self.keys.get_mut(key) else { return };
-        entry.writing = false;
-        let mut changes = image.changes;
-        changes.append(&mut entry.changes);
-        entry.changes = changes;
-        entry.placed = entry.placed.take().or(image.placed);
+        entry.unwritten(image.changes, image.placed);
         // A claim that never reached the file, sent nothing and was given back leaves no trace.
         if entry.id.is_none() && entry.sent_nothing() {
             self.forget(key);
@@ -445,21 +242,5 @@ impl Table {
     /// Keys in memory.
     pub(super) fn len(&self) -> usize {
         self.keys.len()
-    }
-}
-
-impl Life {
-    fn intent(&self) -> &Arc<Intent> {
-        match self {
-            Self::Held(open) => &open.intent,
-            Self::Ended { intent, .. } => intent,
-        }
-    }
-
-    fn tried(&self) -> &Tried {
-        match self {
-            Self::Held(open) => open.tried(),
-            Self::Ended { ended, .. } => ended.tried(),
-        }
     }
 }

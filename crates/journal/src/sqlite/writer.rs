@@ -11,11 +11,11 @@ use trunkline_core_types::{
 };
 
 use super::calls::Calls;
+use super::entry::Image;
 use super::error::failed;
 use super::rows::Rows;
 use super::schema::LockFile;
 use super::shared::{Grant, Shared, Step, Told};
-use super::table::Image;
 
 /// Old keys deleted in one transaction at most, so that no call waits long behind it.
 pub(super) const SWEPT: u32 = 500;
