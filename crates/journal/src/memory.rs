@@ -73,14 +73,15 @@ impl MemoryJournal {
         }
     }
 
-    /// How many keys it holds, open and ended ones. Default: 1,000,000, at a few hundred bytes each plus detail and reply.
+    /// How many keys it holds, open and ended ones. Default: 1,000,000. One that ended takes about 110 bytes beside key, detail and reply.
     #[must_use]
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;
         self
     }
 
-    /// How long a settled or freed key is kept at least. Default: seven days. Nothing is swept while there is room.
+    /// How long a settled or freed key is kept at least; it may be a second more. Default: seven days. Nothing is swept while there is
+    /// room.
     #[must_use]
     pub fn retention(mut self, time: Duration) -> Self {
         self.retention = time;
