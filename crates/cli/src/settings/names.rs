@@ -1,5 +1,7 @@
 //! The table of settings: one name for flag, environment and file.
 
+use strsim::osa_distance;
+
 /// One setting.
 #[derive(Debug)]
 pub(super) struct Setting {
@@ -105,25 +107,8 @@ pub(super) const VAULT_SECRET_ID: &str = "TRUNKLINE_VAULT_SECRET_ID";
 
 /// The known name nearest to a misspelt one, if one is near.
 pub(super) fn nearest(unknown: &str) -> Option<&'static str> {
-    let near = SETTINGS.iter().map(|setting| (distance(unknown, setting.name), setting.name)).min()?;
+    let near = SETTINGS.iter().map(|setting| (osa_distance(unknown, setting.name), setting.name)).min()?;
     (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
-}
-
-/// Insertions, deletions and replacements from one to the other; names are short.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    // A name of the file may be of any length; a long one is near to nothing.
-    for (i, letter) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, other) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -138,7 +123,6 @@ mod tests {
             assert_eq!(nearest(slip), Some(name), "{slip}");
         }
         assert_eq!(nearest("colour_of_the_sky"), None);
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
+use strsim::osa_distance;
 use trunkline_core_types::{IdempotencyKey, InputError};
 
 use super::template::Template;
@@ -92,7 +93,7 @@ impl Columns {
         column.strip_prefix(&*self.tag_prefix).filter(|name| !name.is_empty())
     }
 
-    /// Checks that a header has what every row will be asked for. The header is never shown: without one it is somebody's number.
+    /// Checks that a header has what every row will be asked for. Until its column of numbers is found it may be somebody's row.
     pub(super) fn check(&self, header: &[String]) -> Result<(), Error> {
         for field in FIELDS {
             let column = self.of(field);
@@ -107,7 +108,9 @@ impl Columns {
         if let Some(column) =
             self.template.iter().flat_map(Template::columns).find(|column| !has(header, column))
         {
-            return Err(Error::settings("say", &format!("{{{column}}} is not a column of the file")));
+            let problem =
+                format!("{{{column}}} is not a column of the file{}", instead(column, header, true));
+            return Err(Error::settings("say", &problem));
         }
         if self.template.is_none() && !has(header, self.of("say")) && !has(header, self.of("url")) {
             let problem =
@@ -124,9 +127,12 @@ impl Columns {
     fn missing(&self, column: &str, field: &str, header: &[String]) -> Error {
         let columns = header.len();
         let hint = match header {
-            [one] if one.contains(';') && self.separator != b';' => "; is it separated by semicolons?",
-            [one] if one.contains('\t') && self.separator != b'\t' => "; is it separated by tabs?",
-            _ => "; the first line must name the columns",
+            [one] if one.contains(';') && self.separator != b';' => "; is it separated by semicolons?".into(),
+            [one] if one.contains('\t') && self.separator != b'\t' => "; is it separated by tabs?".into(),
+            _ => match instead(column, header, field != "to") {
+                nothing if nothing.is_empty() => "; the first line must name the columns".into(),
+                instead => instead,
+            },
         };
         let how = format!("map it ({field}=COLUMN)");
         Error::settings("file", &format!("none of its {columns} columns is named {column}: {how}{hint}"))
@@ -146,4 +152,28 @@ impl Columns {
 
 fn has(header: &[String], column: &str) -> bool {
     header.iter().any(|name| name == column)
+}
+
+/// The most columns that are listed.
+const LISTED: usize = 20;
+
+/// What a header has in place of a column: all of them, if it is known to be a header, and the nearest, if one is near.
+fn instead(column: &str, header: &[String], is_header: bool) -> String {
+    // What is no name may be a value.
+    let is_name = |name: &&str| {
+        let digits = name.bytes().filter(u8::is_ascii_digit).count();
+        !name.is_empty() && name.len() <= 64 && digits < 5 && !name.contains(char::is_control)
+    };
+    let names: Vec<&str> = header.iter().map(String::as_str).filter(is_name).collect();
+    let mut text = String::new();
+    if is_header {
+        let more = if names.len() > LISTED { ", ..." } else { "" };
+        text = format!("; its columns are {}{more}", names[..names.len().min(LISTED)].join(", "));
+    }
+    let wanted = column.to_lowercase();
+    let far = |name: &&&str| osa_distance(&wanted, &name.to_lowercase());
+    if let Some(near) = names.iter().min_by_key(far).filter(|name| far(name) <= wanted.chars().count() / 3) {
+        text = format!("{text}; did you mean {near}?");
+    }
+    text
 }

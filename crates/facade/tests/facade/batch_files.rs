@@ -100,6 +100,35 @@ fn settings_that_fit_no_file_are_refused() {
 }
 
 #[test]
+fn a_column_that_is_not_there_is_told_its_neighbours() {
+    let say = |text| columns().say_template(text).unwrap();
+    for (file, columns, end) in [
+        (
+            "to,name,city\n",
+            say("Hello {nmae}"),
+            "say: {nmae} is not a column of the file; its columns are to, name, city; did you mean name?",
+        ),
+        (
+            "to,+14155550123,4155550124x,city\n",
+            say("Hello {name}"),
+            "say: {name} is not a column of the file; its columns are to, city",
+        ),
+        ("To,say\n", columns(), "is named to: map it (to=COLUMN); did you mean To?"),
+        ("Phone,say\n", columns().map("to", "phnoe").unwrap(), "map it (to=COLUMN); did you mean Phone?"),
+        (
+            "to,say,order\n",
+            columns().map("key", "ordre").unwrap(),
+            "its columns are to, say, order; did you mean order?",
+        ),
+        // Without a header the first line is somebody's.
+        ("Tom,canary\n", columns(), "map it (to=COLUMN); the first line must name the columns"),
+    ] {
+        let error = csv(file, columns).unwrap_err().to_string();
+        assert!(error.ends_with(end), "{error}");
+    }
+}
+
+#[test]
 fn records_are_told_by_line_and_field_and_never_by_value() {
     let file = format!(
         "to,say,url,from,key,tag_x\r\n\
