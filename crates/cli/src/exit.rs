@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
-use trunkline::{ErrorKind, InputError, KeyError, KeyErrorKind};
+use trunkline::{ErrorKind, InputError, KeyError, KeyErrorKind, WithCauses};
 use trunkline_simulator::{StartError, StartErrorKind};
 
 /// How the process ends.
@@ -93,7 +93,7 @@ impl Problem {
 
     /// A journal that cannot be opened or read.
     pub(crate) fn journal(path: &std::path::Path, error: &dyn StdError) -> Self {
-        let shown = chain(error);
+        let shown = WithCauses(error).to_string();
         let shown = shown.strip_prefix("journal: ").unwrap_or(&shown);
         Self::input("journal", format!("{}: {shown}", path.display()))
     }
@@ -174,7 +174,10 @@ impl From<StartError> for Problem {
             StartErrorKind::Listen => (Exit::Unsent, "unsent"),
             _ => (Exit::Input, "input"),
         };
-        Self { field: Some(error.field().to_owned()), ..Self::new(exit, class, chain(&error)) }
+        Self {
+            field: Some(error.field().to_owned()),
+            ..Self::new(exit, class, WithCauses(&error).to_string())
+        }
     }
 }
 
@@ -195,7 +198,12 @@ impl From<trunkline::Error> for Problem {
             key: error.key().map(|key| key.as_str().to_owned()),
             request_id: error.request_id().map(str::to_owned),
         };
-        Self { field, details: Box::new(details), advice, ..Self::new(exit, class, chain(&error)) }
+        Self {
+            field,
+            details: Box::new(details),
+            advice,
+            ..Self::new(exit, class, WithCauses(&error).to_string())
+        }
     }
 }
 
@@ -208,20 +216,6 @@ fn class_of(kind: ErrorKind) -> (Exit, &'static str) {
         ErrorKind::Unsent => (Exit::Unsent, "unsent"),
         _ => (Exit::Unknown, "ambiguous"),
     }
-}
-
-/// The message and its causes, without what was said already.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl fmt::Display for Problem {
@@ -278,26 +272,5 @@ mod tests {
         let json = serde_json::to_value(problem.to_json()).unwrap();
         assert_eq!(json, serde_json::json!({"class": "input", "error": "to: not a number", "field": "to"}));
         assert_eq!(problem.to_string(), "error: to: not a number");
-    }
-
-    #[test]
-    fn a_cause_is_told_once() {
-        #[derive(Debug)]
-        struct Layer(&'static str, Option<Box<Layer>>);
-        impl fmt::Display for Layer {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.0)
-            }
-        }
-        impl StdError for Layer {
-            fn source(&self) -> Option<&(dyn StdError + 'static)> {
-                self.1.as_deref().map(|cause| cause as _)
-            }
-        }
-        let error = Layer(
-            "unsent: no route",
-            Some(Box::new(Layer("no route", Some(Box::new(Layer("refused", None)))))),
-        );
-        assert_eq!(chain(&error), "unsent: no route: refused");
     }
 }

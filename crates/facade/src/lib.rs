@@ -36,6 +36,7 @@
 mod account;
 mod builder;
 mod callback;
+mod causes;
 mod check;
 mod client;
 mod detail;
@@ -56,6 +57,7 @@ mod webhooks;
 
 pub use account::Account;
 pub use builder::ClientBuilder;
+pub use causes::WithCauses;
 pub use check::DialCheck;
 pub use client::{Client, Drained};
 pub use error::{Error, ErrorKind};

@@ -1,11 +1,9 @@
 //! What came of a row.
 
-use std::error::Error as _;
-
 use trunkline_core_types::{CallRef, IdempotencyKey};
 
 use super::{Entry, Row};
-use crate::{Error, ErrorKind, Placed};
+use crate::{Error, ErrorKind, Placed, WithCauses};
 
 /// What came of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,16 +75,10 @@ pub struct RowResult {
 
 /// The error, and for a row that can be sent later its causes: one of them has to be mended first.
 fn told(error: &Error, class: RowClass) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source().filter(|_| class == RowClass::Unsent);
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
+    match class {
+        RowClass::Unsent => WithCauses(error).to_string(),
+        _ => error.to_string(),
     }
-    text
 }
 
 impl RowResult {
