@@ -125,16 +125,15 @@ impl Columns {
     }
 
     fn missing(&self, column: &str, field: &str, header: &[String]) -> Error {
-        let columns = header.len();
-        let hint = match header {
-            [one] if one.contains(';') && self.separator != b';' => "; is it separated by semicolons?".into(),
-            [one] if one.contains('\t') && self.separator != b'\t' => "; is it separated by tabs?".into(),
-            _ => match instead(column, header, field != "to") {
-                nothing if nothing.is_empty() => "; the first line must name the columns".into(),
-                instead => instead,
-            },
+        let separators = [(',', "commas"), (';', "semicolons"), ('|', "bars"), ('\t', "tabs")];
+        let separates = |(separator, _): &&(char, &str)| matches!(header, [one] if one.contains(*separator));
+        let hint = match separators.iter().find(separates) {
+            _ if header[0].starts_with('{') => "; if these are JSON lines, name the file .jsonl".into(),
+            Some((_, name)) => format!("; is it separated by {name}?"),
+            None => instead(column, header, field != "to"),
         };
-        let how = format!("map it ({field}=COLUMN)");
+        let hint = if hint.is_empty() { "; the first line must name the columns" } else { &hint };
+        let (columns, how) = (header.len(), format!("map it ({field}=COLUMN)"));
         Error::settings("file", &format!("none of its {columns} columns is named {column}: {how}{hint}"))
     }
 

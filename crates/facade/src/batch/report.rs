@@ -121,6 +121,12 @@ fn quoted(text: &str) -> String {
 }
 
 fn unwritable(field: &'static str, path: &Path, error: io::Error) -> Error {
-    Error::settings(field, &format!("{} cannot be written: {}", path.display(), error.kind()))
-        .caused_by(error)
+    Error::settings(
+        field,
+        &format!(
+            "{} cannot be written; check that its folder exists, and the permissions of both",
+            path.display()
+        ),
+    )
+    .caused_by(error)
 }

@@ -67,11 +67,17 @@ impl Template {
             match part {
                 Part::Text(text) => filled.push_str(text),
                 Part::Column { name, may_be_empty } => {
-                    let value = fields.get(name).unwrap_or_default();
-                    if value.trim().is_empty() && !may_be_empty {
-                        return Err(Bad::new(name, "is empty; write {name?} in the text if it may be"));
+                    let value = fields.get(name);
+                    if value.is_none_or(|value| value.trim().is_empty()) && !may_be_empty {
+                        let problem = match value {
+                            Some(_) => "is empty; write {name?} in the text if it may be",
+                            None => {
+                                "is not there; check the name, or write {name?} in the text if it may be missing"
+                            }
+                        };
+                        return Err(Bad::new(name, problem));
                     }
-                    filled.push_str(value);
+                    filled.push_str(value.unwrap_or_default());
                 }
             }
         }
@@ -97,10 +103,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_empty_and_what_is_not_there_are_told_apart() {
+        for (column, told) in [("nick", "is empty"), ("nmae", "is not there")] {
+            let template = Template::parse(&format!("Hello {{{column}}}")).unwrap();
+            let bad = template.fill(&ROW).unwrap_err();
+            assert!(bad.field == column && bad.reason.starts_with(told), "{bad:?}");
+        }
+    }
+
+    const ROW: Named = Named(&[("name", "Ada"), ("nick", ""), ("first name", "A. {name}")]);
+
     fn filled(template: &str) -> Result<String, String> {
-        let row = Named(&[("name", "Ada"), ("nick", ""), ("first name", "A. {name}")]);
         let parsed = Template::parse(template).map_err(|error| error.to_string())?;
-        parsed.fill(&row).map(Cow::into_owned).map_err(|bad| bad.field)
+        parsed.fill(&ROW).map(Cow::into_owned).map_err(|bad| bad.field)
     }
 
     #[test]

@@ -50,7 +50,7 @@ fn utf16(text: &str, big: bool) -> Vec<u8> {
 fn files_that_cannot_be_calls_are_refused_before_anything_is_placed() {
     let header = "to,say\n+14155550123,hello\n";
     let semicolons = "to;say\n+14155550123;hello\n";
-    let files: [(Vec<u8>, &str, &str); 16] = [
+    let files: [(Vec<u8>, &str, &str); 17] = [
         (utf16(header, false), "file", "UTF-16"),
         (utf16(header, true), "file", "UTF-16"),
         (utf16(header, false)[2..].to_vec(), "file", "UTF-16 without a mark"),
@@ -64,6 +64,7 @@ fn files_that_cannot_be_calls_are_refused_before_anything_is_placed() {
         (b"to,say,to\n+14155550123,hello,x\n".to_vec(), "file", "two columns are named to"),
         (b"to,say,tag_a,tag_a\n".to_vec(), "file", "same tag"),
         (semicolons.into(), "file", "semicolons"),
+        (br#"{"to": "+14155550123", "say": "hello"}"#.to_vec(), "file", "name the file .jsonl"),
         (b"t\xff,say\n".to_vec(), "file", "not UTF-8"),
         (vec![b','; 300], "file", "256 columns"),
         (vec![b'x'; 10 << 20], "file", "256 KiB"),
