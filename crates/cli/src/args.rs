@@ -107,7 +107,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
     /// Serve Prometheus metrics here while it runs [default: nowhere]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// Print one JSON object instead of the tables
     #[arg(long)]
@@ -195,6 +195,10 @@ pub(crate) struct BatchArgs {
     pub(crate) settings: Flags,
 }
 
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "must be an address and a port, such as 127.0.0.1:8181")
+}
+
 /// The lanes by name.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum LaneArg {
@@ -243,7 +247,7 @@ pub(crate) struct ExportArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
     /// Address and port to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8181")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8181", value_parser = address)]
     pub(crate) listen: SocketAddr,
     /// What goes wrong on purpose: none, some (55 of 1000 calls) or hostile (340 of 1000)
     #[arg(long, value_name = "SET", default_value = "none")]

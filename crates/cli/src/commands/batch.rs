@@ -4,7 +4,7 @@ mod files;
 mod progress;
 mod report;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -59,7 +59,7 @@ pub(super) async fn run(args: BatchArgs) -> Result<Exit, Problem> {
         earlier,
         later: Settled::default(),
         unknown: HashSet::new(),
-        unsent: None,
+        why: BTreeMap::new(),
         broken: None,
         interrupts: 0,
     };
@@ -100,8 +100,8 @@ struct Placing {
     later: Settled,
     /// Rows of this run that are unknown.
     unknown: HashSet<IdempotencyKey>,
-    /// Why the first row that was not sent was not.
-    unsent: Option<Box<str>>,
+    /// Why the first of the rows that were refused was, and the first that was not sent.
+    why: BTreeMap<RowClass, Box<str>>,
     /// Why it cannot go on.
     broken: Option<Problem>,
     interrupts: u32,
@@ -180,8 +180,11 @@ impl Placing {
                 error.kind()
             ))
         };
-        if result.class == RowClass::Unsent && self.unsent.is_none() {
-            self.unsent.clone_from(&result.error);
+        // What ends unsent after Ctrl-C does so for no other reason.
+        let is_told =
+            result.class == RowClass::Rejected || result.class == RowClass::Unsent && self.interrupts == 0;
+        if let Some(error) = result.error.clone().filter(|_| is_told) {
+            self.why.entry(result.class).or_insert(error);
         }
         if let Some(results) = &mut self.results {
             results.write(result).map_err(|error| unwritten("out", error))?;
@@ -197,7 +200,7 @@ impl Placing {
             earlier: &self.earlier,
             later: &self.later,
             unknown: &self.unknown,
-            unsent: self.unsent.as_deref(),
+            why: &self.why,
             under_way,
             interrupted: self.interrupts > 0,
             gave_up: self.run.gave_up(),

@@ -33,7 +33,7 @@ pub(super) fn load(named: Option<&Path>, env: Env<'_>) -> Result<Option<Settings
         Ok(bytes) if bytes as u64 > MAX_BYTES => Err(unusable(&path, "is larger than 64 KiB")),
         Ok(_) => parse(&text, path).map(Some),
         Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => Ok(None),
-        Err(error) => Err(unusable(&path, &format!("cannot be read: {}", error.kind()))),
+        Err(error) => Err(unusable(&path, &format!("cannot be read; check path and permission: {error}"))),
     }
 }
 

@@ -131,6 +131,8 @@ async fn what_cannot_be_a_batch_is_exit_2_before_anything_is_dialled() {
         (Vec::new(), &[], "file", "empty"),
         (b"phone,name\n".to_vec(), &[], "file", "to=COLUMN"),
         (b"to,nick\n".to_vec(), &[], "say", "{name}"),
+        (b"to,nmae\n".to_vec(), &[], "say", "did you mean nmae?"),
+        (good.clone().into(), &["--separator", ";"], "file", "separated by commas?"),
         (good.clone().into(), &["--map", "to"], "map", "FIELD=COLUMN"),
         (good.clone().into(), &["--map", "who=to"], "map", "to, say, url, from or key"),
         (good.clone().into(), &["--separator", "::"], "separator", "semicolon"),
@@ -147,8 +149,19 @@ async fn what_cannot_be_a_batch_is_exit_2_before_anything_is_dialled() {
         assert!(refused.stderr.contains(says), "{says}: {}", refused.stderr);
     }
     let missing = at(&folder("missing", ""), &["batch", "nowhere.csv", "--base-url", "http://127.0.0.1:9"]);
-    assert_eq!((missing.code, missing.stderr.contains("nowhere.csv")), (2, true), "{}", missing.stderr);
+    assert_eq!(missing.code, 2);
+    assert!(missing.stderr.contains("nowhere.csv cannot be read; check path"), "{}", missing.stderr);
     assert_eq!(simulator.book().requests, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_refused_say_why() {
+    let simulator = simulator().await;
+    let folder = folder("refused", &rows(2));
+    let refused =
+        ran(command(&simulator, &folder, &[]).env("TRUNKLINE_API_KEY", "another").output().unwrap());
+    assert_eq!((refused.code, &refused.json()["rejected"]), (3, &2.into()), "{}", refused.stderr);
+    assert_eq!(refused.stderr.matches("rejected: status 401").count(), 1, "{}", refused.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,12 +42,16 @@ impl Files {
 pub(super) fn batch(args: &BatchArgs) -> Result<(Batch, u64), Problem> {
     let columns = columns(args)?;
     let unreadable = |error: std::io::Error| {
-        Problem::input("file", format!("{} cannot be read: {}", args.file.display(), error.kind()))
+        let path = args.file.display();
+        Problem::input("file", format!("{path} cannot be read; check path and permission: {error}"))
     };
     let file = File::open(&args.file).map_err(unreadable)?;
     let about = file.metadata().map_err(unreadable)?;
     if about.is_dir() {
-        return Err(Problem::input("file", format!("{} is a folder", args.file.display())));
+        return Err(Problem::input(
+            "file",
+            format!("{} is a folder; name a file in it", args.file.display()),
+        ));
     }
     let lines = args.file.extension().is_some_and(|end| end == "jsonl" || end == "ndjson");
     let batch = if lines { Batch::jsonl(file, columns)? } else { Batch::csv(file, columns)? };

@@ -1,6 +1,6 @@
 //! What a batch did, or would do, as a table or as one JSON object.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ pub(super) struct Report<'a> {
     pub(super) later: &'a Settled,
     /// The rows of this run whose outcome was unknown when they ended.
     pub(super) unknown: &'a HashSet<IdempotencyKey>,
-    /// Why the first row that was not sent was not.
-    pub(super) unsent: Option<&'a str>,
+    /// Why the first row of a class was not placed.
+    pub(super) why: &'a BTreeMap<RowClass, Box<str>>,
     /// Calls that were given up; the journal keeps them open if bytes had left.
     pub(super) under_way: usize,
     pub(super) interrupted: bool,
@@ -83,16 +83,17 @@ impl Report<'_> {
         let rows = rows.map(|class| {
             vec![class.as_str().to_owned(), self.count(class).to_string(), meaning(class).to_owned()]
         });
-        let mut text = table(&["rows", "", ""], rows);
-        text.push_str(&reasons(self.tally.reasons()));
-        text.push_str(&format!("\n{} rows in {:.1} s", self.tally.total(), self.seconds));
-        text
+        let time = format!("{} rows in {:.1} s", self.tally.total(), self.seconds);
+        if self.tally.total() == 0 {
+            return time;
+        }
+        format!("{}{}\n{time}", table(&["rows", "", ""], rows), reasons(self.tally.reasons()))
     }
 
     /// What to do next, one line each.
     pub(super) fn advice(&self) -> Vec<String> {
         let mut advice = Vec::new();
-        advice.extend(self.unsent.map(str::to_owned));
+        advice.extend(self.why.values().map(|why| why.to_string()));
         if self.gave_up {
             advice.push(
                 "gave up: too many rows in a row could not be sent or were refused to the account; \
