@@ -1,16 +1,14 @@
 //! Rows of a journal's file that somebody else wrote: they are refused or read, and an answer in them is never dialled over.
 
-use std::fs;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use rusqlite::{Connection, params};
-use trunkline_core_types::{AttemptJournal as _, Claim, Class, Intent, Scope, SystemClock};
-use trunkline_journal::{SqliteJournal, SqliteSettings};
+use rusqlite::params;
+use trunkline_core_types::{AttemptJournal as _, Claim, Class, Scope};
+use trunkline_journal::SqliteJournal;
 
 use crate::input::Input;
+use crate::journal_file::{FAR, Folder, done, intent, settings, word};
 use crate::wire;
 
 /// Account, state, class, numbers (last, claims, tried, fence, times), the class and numbers of one attempt, a line each; then a line of
@@ -53,13 +51,6 @@ const CALL: &str = "INSERT INTO calls (id, key, account, detail, fence_ns, state
     changed_ms) VALUES (1, 'k-1', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 const ATTEMPT: &str = "INSERT INTO attempts (call, number, claim, account, class, begun_ms, ended_ms)
     VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)";
-
-/// Later than any fence that is not at the end of time.
-const FAR: Duration = Duration::from_secs(4_000_000_000);
-
-fn word(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
-}
 
 struct Row<'a> {
     account: &'a str,
@@ -145,54 +136,4 @@ impl Row<'_> {
             self.hides(&error);
         }
     }
-}
-
-fn settings() -> SqliteSettings {
-    let mut settings = SqliteSettings::new(Arc::new(SystemClock::new()));
-    // Nothing is old: what is swept may be dialled.
-    settings.retention = FAR;
-    settings
-}
-
-fn intent(detail: &[u8]) -> Arc<Intent> {
-    let (Ok(key), Ok(account)) = ("k-1".parse(), "main".parse()) else { unreachable!("words") };
-    let fence = SystemTime::UNIX_EPOCH + FAR;
-    Arc::new(Intent { key, account, detail: Bytes::copy_from_slice(detail), fence })
-}
-
-/// A folder with a fresh journal, gone with the input; in memory where the machine has such a place.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static FRESH: OnceLock<Vec<u8>> = OnceLock::new();
-        let memory = PathBuf::from("/dev/shm");
-        let root = if memory.is_dir() { memory } else { std::env::temp_dir() };
-        let folder = Self(root.join(format!("trunkline-fuzz-{}", std::process::id())));
-        done(fs::create_dir_all(&folder.0));
-        let fresh = FRESH.get_or_init(|| {
-            drop(SqliteJournal::open(folder.journal(), settings()));
-            done(fs::read(folder.journal()))
-        });
-        done(fs::write(folder.journal(), fresh));
-        folder
-    }
-
-    fn journal(&self) -> PathBuf {
-        self.0.join("journal")
-    }
-
-    fn open(&self) -> Connection {
-        done(Connection::open(self.journal()))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
-fn done<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
-    result.unwrap_or_else(|error| panic!("{error}"))
 }

@@ -12,7 +12,7 @@ macro_rules! targets {
     };
 }
 
-targets!(callback exchange journal_rows listing proxy record reply retry_after rows signature words);
+targets!(callback exchange heard_rows journal_rows listing proxy record reply retry_after rows settings_file signature words);
 
 #[test]
 fn every_kept_input_holds() {

@@ -64,8 +64,9 @@ fn known(key: &str, path: &Path) -> Result<&'static str, Problem> {
     if let Some(setting) = SETTINGS.iter().find(|setting| setting.name == key) {
         return Ok(setting.name);
     }
-    // A key can be anything, so it is told only where it looks like a name.
+    // A key can be anything, so it is told only where it looks like a name and not like a number.
     let plain = key.len() <= 64 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    let plain = plain && key.bytes().filter(u8::is_ascii_digit).count() < 5;
     let told = if plain { key } else { "a name" };
     let near = nearest(key).map_or_else(String::new, |near| format!("; did you mean {near}?"));
     Err(Problem::input(told, format!("not a setting, in {}{near}", path.display())))
@@ -100,6 +101,7 @@ mod tests {
             "error: base_ulr: not a setting, in trunkline.toml; did you mean base_url?"
         );
         assert_eq!(problem("sky = 1").to_string(), "error: sky: not a setting, in trunkline.toml");
+        assert_eq!(problem("14155550123 = 1").to_string(), "error: a name: not a setting, in trunkline.toml");
     }
 
     #[test]
