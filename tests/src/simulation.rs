@@ -20,6 +20,7 @@ mod jumps;
 mod listing;
 mod lives;
 mod load;
+mod log;
 mod operator;
 mod pace;
 mod plan;
@@ -35,7 +36,7 @@ mod wire;
 mod world;
 
 pub use findings::{Found, Invariant};
-pub use scenario::{Flaw, Report, Scenario};
+pub use scenario::{Flaw, Profile, Report, Scenario};
 pub use shrink::Shrunk;
 pub use story::{Event, Story};
 pub use verdict::Verdict;

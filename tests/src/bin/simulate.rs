@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use trunkline_tests::simulation::{Flaw, Scenario, Verdict, around, day};
+use trunkline_tests::simulation::{Flaw, Profile as Kind, Scenario, Verdict, day};
 
 /// Deterministic fault simulation of the whole client.
 #[derive(Parser)]
@@ -66,6 +66,7 @@ fn flaw(name: &str) -> Result<Flaw, String> {
 
 fn scenario(args: &Args, seed: u64, calls: usize) -> Scenario {
     Scenario {
+        profile: if args.is_around(seed) { Kind::Around } else { Kind::Calls },
         keys: args.only.as_deref().map(Scenario::names),
         faults: args.faults.as_deref().map(Scenario::names),
         flaw: args.flaw,
@@ -82,17 +83,6 @@ fn main() -> ExitCode {
     }
     let mut all = Verdict::default();
     for seed in args.first_seed..args.first_seed.saturating_add(args.seeds) {
-        if args.is_around(seed) {
-            let verdict = around::run(seed, calls);
-            if let Some(problem) = &verdict.problem {
-                eprintln!("{problem}");
-                eprintln!(
-                    "replay: cargo xtask simulate --profile around --first-seed {seed} --seeds 1 --calls {calls}"
-                );
-            }
-            all.add(verdict);
-            continue;
-        }
         let scenario = scenario(&args, seed, calls);
         let report = scenario.run();
         if args.story {

@@ -8,6 +8,7 @@ mod message;
 mod plan;
 mod world;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,70 +16,53 @@ use trunkline::providers::ClaudeVoice;
 use trunkline::{
     Account, BoxFuture, Client, Clock, Idempotency, Journal, Rate, RetrySettings, SeededEntropy,
 };
-use trunkline_core_types::{Entropy, VirtualClock};
+use trunkline_core_types::{ClockExt, Entropy, VirtualClock};
 use trunkline_journal::MemoryJournal;
 
 use self::load::Load;
 use self::plan::Plan;
 use self::world::World;
-use super::Verdict;
 use super::exchange::{Answer, Peer, PeerDial};
+use super::faults::Faults;
+use super::findings::Invariant;
 use super::jumps::JumpyClock;
+use super::log::Facts;
 use super::rotation::RotatingKeys;
+use super::scenario::HORIZON;
+use super::{Report, Scenario, Verdict};
 
 /// Runs one seed with so many calls and says what was found.
 ///
 /// # Panics
 /// If no runtime can be built.
 pub fn run(seed: u64, calls: usize) -> Verdict {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let clock = Arc::new(VirtualClock::new());
-        let entropy = SeededEntropy::new(seed);
-        let plan = Plan::draw(&SeededEntropy::new(entropy.next()), calls);
-        let world = Arc::new(World::new(entropy.next(), &plan, clock.clone()));
-        let stores = Stores::new(&plan, &clock);
-        let client = client(&world, &stores, entropy.next());
-        let ended = Load::new(&world, &client, entropy.next()).run().await;
-        for store in stores.0.iter().flatten() {
-            store.problem(plan.busy_until()).into_iter().for_each(|problem| world.wrong(problem));
-        }
-        judge(seed, &world, &ended)
-    })
+    Scenario::around(seed, calls).run().verdict
 }
 
-/// What the callers saw beside what stands in the book.
-#[derive(Debug, Default)]
-struct Ended {
-    leaked: u64,
-    late: u64,
-}
-
-fn judge(seed: u64, world: &World, ended: &Ended) -> Verdict {
-    let mut wrong = world.problems();
-    let gentle = world.plan.busy_until().is_some_and(|until| world.plan.rotation.is_gentle(until));
+pub(super) async fn play(scenario: &Scenario) -> Report {
+    let clock = Arc::new(VirtualClock::new());
+    let entropy = SeededEntropy::new(scenario.seed);
+    let plan = Plan::draw(&SeededEntropy::new(entropy.next()), scenario.calls);
+    let faults = Faults::by_name(entropy.next(), scenario.faults.clone());
+    let plan = plan.with(&faults);
+    let keys: BTreeSet<_> = plan.keys().filter(|key| scenario.places(key)).collect();
+    let world = Arc::new(World::new(entropy.next(), &plan, faults, scenario, clock.clone()));
+    let stores = Stores::new(&plan, &clock);
+    let client = client(&world, &stores, entropy.next());
+    let load = Load::new(&world, &client, &keys);
+    if clock.bounded(clock.now() + HORIZON, load.run()).await.is_none() {
+        world.log.found(Invariant::Stuck, None, "the run did not end".to_owned());
+    }
+    // With some calls left out an account may lie idle.
+    let busy_until = plan.busy_until().filter(|_| keys.len() == plan.calls);
+    for store in stores.0.iter().flatten() {
+        store.problem(busy_until).into_iter().for_each(|problem| world.wrong(None, problem));
+    }
+    let gentle = busy_until.is_some_and(|until| plan.rotation.is_gentle(until));
     if gentle && world.refused_keys() > 0 {
-        wrong.push(format!("{} requests were refused for their key", world.refused_keys()));
+        world.wrong(None, format!("{} requests were refused for their key", world.refused_keys()));
     }
-    let mut verdict = Verdict {
-        calls: world.plan.calls as u64,
-        duplicates: world.duplicates(),
-        misclassified: wrong.len() as u64,
-        unproven: world.unproven().len() as u64,
-        pace_violations: world.pace_violations(),
-        leaked_permits: ended.leaked,
-        late: ended.late,
-        trace: world.trace(),
-        ..Verdict::default()
-    };
-    if !verdict.holds() {
-        wrong.extend(world.unproven());
-        wrong.truncate(5);
-        verdict.problem =
-            Some(format!("seed {seed} around: {verdict:?}; {:?}; {}", world.plan, wrong.join("; ")));
-    }
-    verdict
+    scenario.report(keys, &world.faults, format!("{plan:?}"), &world.log)
 }
 
 /// Bearer key and secret of each account: they rotate together.
@@ -135,6 +119,7 @@ fn client(world: &Arc<World>, stores: &Stores, seed: u64) -> Client {
     let mut builder = Client::builder(Journal::custom(Arc::new(journal)))
         .clock(clock)
         .entropy(Arc::new(SeededEntropy::new(seed)))
+        .observer(Arc::new(Facts(world.log.clone())))
         .retry(retry);
     for (index, store) in stores.0.iter().enumerate() {
         builder = builder.account(account(world, index, store));

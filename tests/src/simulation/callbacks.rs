@@ -55,12 +55,16 @@ pub(super) trait Receivers: Sync {
 
     /// A genuine event was taken for the first time by this receiver.
     fn taken(&self, call: &Rung, step: Step);
+
+    /// Something that does not hold of a call's events.
+    fn wrong(&self, key: &str, problem: String);
 }
 
 /// How hostile the way is, and what the provider signs with.
 pub(super) struct Manners {
-    /// Chance of trouble of an event, in per mille.
+    /// Chance of trouble of an event, in per mille, and whether it happens where it was drawn, by the trouble's name.
     pub(super) trouble: u64,
+    pub(super) happens: Box<dyn Fn(String) -> bool + Send + Sync>,
     /// The secret at this moment.
     pub(super) secret: Box<dyn Fn() -> String + Send + Sync>,
     /// Refusals of genuine events that the run explains: a jumping clock, a rotating secret.
@@ -91,7 +95,8 @@ impl Callbacks {
             let way = Duration::from_millis(5 + entropy.below(75));
             let send = Sending { call: call.clone(), step: *step, index, sends: 0, forgery: None };
             let at = call.at + step.age + way;
-            if entropy.below(1_000) >= self.manners.trouble {
+            let troubled = entropy.below(1_000) < self.manners.trouble;
+            if !troubled || !(self.manners.happens)(format!("event:{}#{index}", call.key)) {
                 outbox.push(at, send);
                 continue;
             }
@@ -169,11 +174,11 @@ impl Callbacks {
             None => None,
         };
         let taken = webhooks.accept(&account, &request).await;
-        let name = format!("event {} of {}", send.step.status, send.call.key);
+        let (key, name) = (&*send.call.key.clone(), format!("event {}", send.step.status));
         if let Some(before) = before {
             let refused = taken.is_err_and(|error| error.kind() == WebhookErrorKind::Signature);
             if !refused || before != webhooks.state(&reference).await.unwrap() {
-                self.wrong(format!("a forged {name} was not refused: {:?}", send.forgery));
+                receivers.wrong(key, format!("a forged {name} was not refused: {:?}", send.forgery));
             }
             return;
         }
@@ -186,7 +191,7 @@ impl Callbacks {
                 };
                 self.outbox().taken += 1;
                 if let Some(problem) = problem {
-                    self.wrong(format!("{name}: {problem}"));
+                    receivers.wrong(key, format!("{name}: {problem}"));
                 }
                 if first {
                     receivers.taken(&send.call, send.step);
@@ -195,7 +200,7 @@ impl Callbacks {
             Err(error) => {
                 let known = error.kind() == WebhookErrorKind::Unavailable;
                 if !known && !self.manners.explained.contains(&error.kind()) {
-                    self.wrong(format!("{name} was refused: {error}"));
+                    receivers.wrong(key, format!("{name} was refused: {error}"));
                 }
                 send.sends += 1;
                 self.again(send);
@@ -244,15 +249,6 @@ impl Callbacks {
         SeededEntropy::new(trunkline_core_types::Entropy::next(&SeededEntropy::new(
             key ^ index.rotate_right(8),
         )))
-    }
-
-    fn wrong(&self, problem: String) {
-        self.outbox().wrong.push(problem);
-    }
-
-    /// What did not hold, in words.
-    pub(super) fn problems(&self) -> Vec<String> {
-        self.outbox().wrong.clone()
     }
 
     /// Events that were taken, repeats included.

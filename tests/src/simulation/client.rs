@@ -6,9 +6,10 @@ use std::time::Instant;
 use trunkline::keys::StaticKeys;
 use trunkline::providers::ClaudeVoice;
 use trunkline::{Account, Client, Idempotency, Journal, RetrySettings};
-use trunkline_core_types::{BoxFuture, Fact, KeyError, KeyProvider, KeySet, Observer};
+use trunkline_core_types::{BoxFuture, KeyError, KeyProvider, KeySet};
 
 use super::journal::{SimJournal, Store};
+use super::log::Facts;
 use super::process::Process;
 use super::wire::SimDial;
 use super::world::World;
@@ -24,7 +25,7 @@ pub(super) fn client(store: &Arc<Store>, world: &Arc<World>, process: &Arc<Proce
     let mut builder = Client::builder(Journal::custom(Arc::new(journal)))
         .clock(world.clock.clone())
         .entropy(Arc::new(jitter))
-        .observer(Arc::new(Facts(world.clone())))
+        .observer(Arc::new(Facts(world.log.clone())))
         .retry(retry)
         .bulk_concurrency(plan.concurrency);
     for index in 0..plan.accounts {
@@ -48,40 +49,6 @@ fn account(world: &Arc<World>, process: &Arc<Process>, index: usize) -> Account 
         .tolerance(plan.tolerance)
         .in_flight(plan.in_flight)
         .dial(Arc::new(SimDial { world, process, account: index }))
-}
-
-/// Facts of the layers become lines of the story.
-#[derive(Debug)]
-struct Facts(Arc<World>);
-
-impl Observer for Facts {
-    fn saw(&self, fact: Fact) {
-        if let Some((who, what)) = words(&fact) {
-            self.0.tell(who, None, || what);
-        }
-    }
-}
-
-/// A fact that the other lines do not tell.
-fn words(fact: &Fact) -> Option<(&'static str, String)> {
-    Some(match fact {
-        Fact::Permitted { lane, waited } => {
-            ("limiter", format!("a {} permit after {} ms", lane.as_str(), waited.as_millis()))
-        }
-        Fact::Denied { lane, kind } => ("limiter", format!("no {} permit: {kind:?}", lane.as_str())),
-        Fact::LatePermit { by } => ("limiter", format!("a permit was {} ms too late", by.as_millis())),
-        Fact::Throttled { pause } => ("limiter", format!("pauses for {} ms", pause.as_millis())),
-        Fact::Retried { class, after, .. } => {
-            ("retry", format!("again in {} ms after {class}", after.as_millis()))
-        }
-        Fact::RetryRefused { class, .. } => {
-            ("retry", format!("the budget does not pay for another try after {class}"))
-        }
-        Fact::Breaker { state } => ("breaker", state.as_str().to_owned()),
-        Fact::StaleConnection => ("pool", "a pooled connection was dead".to_owned()),
-        Fact::JournalFailed { step } => ("journal", format!("{step} failed")),
-        _ => return None,
-    })
 }
 
 #[derive(Debug)]

@@ -112,7 +112,7 @@ fn settle(operator: &Operator, tally: &Tally) {
     for found in operator.take() {
         let number = peer::number(&found.key);
         if let Some(problem) = Operator::problem(&found, tally.rung(number)) {
-            tally.wrong(problem);
+            tally.wrong(format!("{}: {problem}", found.key));
         }
         match found.finding {
             Finding::Placed => tally.proven(number, End::Placed),
@@ -135,6 +135,10 @@ impl Receivers for Web<'_> {
 
     fn taken(&self, call: &Rung, _: Step) {
         self.tally.proven(peer::number(&call.key), End::Placed);
+    }
+
+    fn wrong(&self, key: &str, problem: String) {
+        self.tally.wrong(format!("{key}: {problem}"));
     }
 }
 

@@ -35,17 +35,13 @@ impl Faults {
         let steps = 8 * plan.calls.max(1) as u64;
         let crash = (u64::from(plan.crashes) << 32) / steps;
         let (requests, slow, refusals, flush) = (plan.faults, plan.slow, plan.refusals, plan.flush);
-        Self {
-            seed,
-            requests,
-            slow,
-            crash,
-            refusals,
-            flush,
-            only,
-            happened: Mutex::default(),
-            over: AtomicBool::new(false),
-        }
+        Self { requests, slow, crash, refusals, flush, ..Self::by_name(seed, only) }
+    }
+
+    /// Faults of which others know how often they happen.
+    pub(super) fn by_name(seed: u64, only: Option<BTreeSet<String>>) -> Self {
+        let (happened, over) = (Mutex::default(), AtomicBool::new(false));
+        Self { seed, requests: 0, slow: 0, crash: 0, refusals: 0, flush: 0, only, happened, over }
     }
 
     /// Random numbers of one name.

@@ -24,6 +24,12 @@ impl Jumps {
         Self(steps)
     }
 
+    /// Keeps the steps of these numbers.
+    pub(super) fn retain(&mut self, keeps: impl FnMut(usize) -> bool) {
+        let mut kept = (0..self.0.len()).map(keeps).collect::<Vec<_>>().into_iter();
+        self.0.retain(|_| kept.next() == Some(true));
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -78,6 +84,13 @@ impl Paces {
         let mut changes: Vec<_> = (0..count).map(pace).collect();
         changes.sort();
         Self([vec![(Duration::ZERO, first)], changes].concat())
+    }
+
+    /// Keeps the changes of these numbers, from 1.
+    pub(super) fn retain(&mut self, mut keeps: impl FnMut(usize) -> bool) {
+        let mut kept =
+            (0..self.0.len()).map(|number| number == 0 || keeps(number)).collect::<Vec<_>>().into_iter();
+        self.0.retain(|_| kept.next() == Some(true));
     }
 
     /// Every pace with when it begins.

@@ -64,14 +64,13 @@ impl Operator {
 
     /// What a finding contradicts. `rung` says when the writing of the request began that rang under a key, and when it rang.
     pub(super) fn problem(found: &Found, rung: Option<(Instant, Instant)>) -> Option<String> {
-        let key = &found.key;
         match (found.finding, rung) {
             (Finding::ProvenAbsent, Some((began, _))) if began <= found.since => {
-                Some(format!("{key} was proven not placed, and its request rang somebody"))
+                Some("was proven not placed, and its request rang somebody".to_owned())
             }
-            (Finding::Placed, None) => Some(format!("{key} was found placed, and rang nobody")),
+            (Finding::Placed, None) => Some("was found placed, and rang nobody".to_owned()),
             (Finding::Placed, Some((_, at))) if at > found.at => {
-                Some(format!("{key} was found placed before it rang"))
+                Some("was found placed before it rang".to_owned())
             }
             _ => None,
         }

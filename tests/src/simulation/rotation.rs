@@ -38,6 +38,12 @@ impl Rotation {
         Self { changes, overlap }
     }
 
+    /// Keeps the changes of these numbers.
+    pub(super) fn retain(&mut self, keeps: impl FnMut(usize) -> bool) {
+        let mut kept = (0..self.changes.len()).map(keeps).collect::<Vec<_>>().into_iter();
+        self.changes.retain(|_| kept.next() == Some(true));
+    }
+
     /// Whether every change is seen by a cache, which somebody asks until `busy_until`, before the old key ends.
     pub(super) fn is_gentle(&self, busy_until: Duration) -> bool {
         let apart = self.changes.windows(2).all(|pair| pair[1] - pair[0] > self.overlap);

@@ -10,14 +10,15 @@ use trunkline_core_types::{Clock, ClockExt, Entropy, SeededEntropy, VirtualClock
 use super::faults::Faults;
 use super::findings::{Found, Invariant};
 use super::journal::Store;
+use super::log::Log;
 use super::plan::Plan;
 use super::story::Story;
 use super::verdict::Verdict;
 use super::world::World;
-use super::{afterwards, load};
+use super::{afterwards, around, load};
 
 /// Longer than any call may wait.
-const HORIZON: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const HORIZON: Duration = Duration::from_secs(7 * 86_400);
 
 /// No name at all, on a command line.
 const NONE: &str = "none";
@@ -30,9 +31,21 @@ pub enum Flaw {
     RefusesYetRings,
 }
 
+/// Which simulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Profile {
+    /// Single bytes, crashes, processes.
+    Calls,
+    /// Events, look-ups, rotations, jumping clocks.
+    Around,
+}
+
 /// One run.
 #[derive(Debug, Clone)]
 pub struct Scenario {
+    /// Which simulation.
+    pub profile: Profile,
     /// What everything is drawn from.
     pub seed: u64,
     /// Calls of the whole seed.
@@ -67,13 +80,21 @@ pub struct Report {
 impl Scenario {
     /// All calls and all faults of a seed.
     pub fn new(seed: u64, calls: usize) -> Self {
-        Self { seed, calls, keys: None, faults: None, flaw: None, told: false }
+        Self { profile: Profile::Calls, seed, calls, keys: None, faults: None, flaw: None, told: false }
+    }
+
+    /// The same of what is around the calls.
+    pub fn around(seed: u64, calls: usize) -> Self {
+        Self { profile: Profile::Around, ..Self::new(seed, calls) }
     }
 
     /// The command that runs exactly this.
     pub fn command(&self) -> String {
         let mut command =
             format!("cargo xtask simulate --first-seed {} --seeds 1 --calls {}", self.seed, self.calls);
+        if self.profile == Profile::Around {
+            command += " --profile around";
+        }
         let mut add = |flag: &str, names: &Option<BTreeSet<String>>| {
             let Some(names) = names else { return };
             let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -100,7 +121,10 @@ impl Scenario {
     pub fn run(&self) -> Report {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(self.play())
+        match self.profile {
+            Profile::Calls => runtime.block_on(self.play()),
+            Profile::Around => runtime.block_on(around::play(self)),
+        }
     }
 
     async fn play(&self) -> Report {
@@ -115,17 +139,21 @@ impl Scenario {
         if clock.bounded(clock.now() + HORIZON, self.everything(&world)).await.is_none() {
             world.found(Invariant::Stuck, None, "the run did not end".to_owned());
         }
+        self.report(keys, &world.faults, shown, &world.log)
+    }
+
+    pub(super) fn report(&self, keys: BTreeSet<String>, faults: &Faults, plan: String, log: &Log) -> Report {
         Report {
-            verdict: Verdict::of(self.seed, &world),
-            found: world.first_found(),
+            verdict: Verdict::of(self.seed, self.calls, log),
+            found: log.first_found(),
             keys,
-            faults: world.faults.happened(),
-            plan: shown,
-            story: world.story(),
+            faults: faults.happened(),
+            plan,
+            story: log.story(),
         }
     }
 
-    fn places(&self, key: &str) -> bool {
+    pub(super) fn places(&self, key: &str) -> bool {
         self.keys.as_ref().is_none_or(|keys| keys.contains(key))
     }
 

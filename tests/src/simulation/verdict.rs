@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::findings::Invariant;
-use super::world::World;
+use super::log::Log;
 
 /// What one seed, or many, found. Everything but `calls` and `trace` must be 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -35,12 +35,12 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    pub(super) fn of(seed: u64, world: &World) -> Self {
-        let mut verdict = Self { calls: world.plan.calls as u64, trace: world.trace(), ..Self::default() };
+    pub(super) fn of(seed: u64, calls: usize, log: &Log) -> Self {
+        let mut verdict = Self { calls: calls as u64, trace: log.trace(), ..Self::default() };
         for invariant in Invariant::ALL {
-            *verdict.field(invariant) = world.count(invariant);
+            *verdict.field(invariant) = log.count(invariant);
         }
-        if let Some(first) = world.first_found().first() {
+        if let Some(first) = log.first_found().first() {
             verdict.problem = Some(format!("seed {seed}: {first}"));
         }
         verdict

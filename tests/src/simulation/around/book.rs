@@ -18,12 +18,7 @@ pub(super) struct Book {
     pub(super) live: BTreeMap<(usize, String), Instant>,
     pub(super) number: u64,
     pub(super) rung: u64,
-    pub(super) quiet: bool,
-    pub(super) pace_violations: u64,
     pub(super) refused_keys: u64,
-    pub(super) wrong: Vec<String>,
-    pub(super) unproven: Vec<String>,
-    pub(super) trace: u64,
 }
 
 /// What the book knows of one key.
@@ -52,13 +47,11 @@ pub(super) struct Create {
 }
 
 impl Book {
-    /// No more calls than the account may have are surely under a lease.
-    pub(super) fn check_live(&mut self, plan: &Plan, account: usize, now: Instant) {
-        let Some((max, _)) = plan.live_calls else { return };
+    /// How many calls are surely under a lease of the account, if these are more than it may have.
+    pub(super) fn too_many_live(&mut self, plan: &Plan, account: usize, now: Instant) -> Option<usize> {
+        let (max, _) = plan.live_calls?;
         self.live.retain(|_, until| *until > now);
         let live = self.live.keys().filter(|(of, _)| *of == account).count();
-        if live > max.get() as usize {
-            self.wrong.push(format!("{live} live calls at account {account}"));
-        }
+        (live > max.get() as usize).then_some(live)
     }
 }

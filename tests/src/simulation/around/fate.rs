@@ -1,8 +1,9 @@
 //! What a create comes to, drawn per key and request.
 
+use std::fmt;
 use std::time::Duration;
 
-use trunkline_core_types::{Entropy, EntropyExt, SeededEntropy};
+use trunkline_core_types::{EntropyExt, SeededEntropy};
 
 /// Whether and when it rings, and what the client is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +20,11 @@ pub(super) struct Fate {
 pub(super) const PROCESSING: Duration = Duration::from_secs(60);
 
 impl Fate {
-    pub(super) fn draw(seed: u64, key: &str, request: u32, faults: u64) -> Self {
-        let mixed = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        let key = key.bytes().fold(seed ^ u64::from(request) << 48, mixed);
-        let entropy = SeededEntropy::new(SeededEntropy::new(key).next());
+    /// Faulty so many times of a thousand, where the fault that was drawn happens.
+    pub(super) fn draw(entropy: &SeededEntropy, faults: u64, happens: impl FnOnce() -> bool) -> Self {
         let after = Duration::from_millis(20 + entropy.below(200));
         let good = Self { rings: Some(Duration::ZERO), after, status: Some(201) };
-        if entropy.below(1_000) >= faults {
+        if entropy.below(1_000) >= faults || !happens() {
             return good;
         }
         let late = (PROCESSING - Duration::from_secs(1)).mul_f64(entropy.fraction());
@@ -46,5 +45,20 @@ impl Fate {
     /// Whether the client knows from the answer that nobody is rung.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self.status, Some(400..=402 | 429))
+    }
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.rings {
+            None => f.write_str("rings nobody")?,
+            Some(Duration::ZERO) => f.write_str("rings")?,
+            Some(later) => write!(f, "rings after {} ms", later.as_millis())?,
+        }
+        let after = self.after.as_millis();
+        match self.status {
+            Some(status) => write!(f, "; answers {status} after {after} ms"),
+            None => write!(f, "; the connection is reset after {after} ms"),
+        }
     }
 }

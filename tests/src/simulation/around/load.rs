@@ -1,19 +1,20 @@
 //! What callers and operator do: bulk, single calls, impatience, a reconcile now and then, and everything placed once more at the end.
 
-use std::collections::BTreeMap;
+mod web;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::{Either, join, join_all, join3, select};
 use futures_util::{StreamExt, stream};
-use trunkline::{Client, Clock, Finding, NewCall, Order, Rate, SeededEntropy, Webhooks};
+use trunkline::{Client, Clock, Finding, NewCall, Order, Rate};
 use trunkline_core_types::EntropyExt;
 
-use super::Ended;
+use self::web::Web;
 use super::world::{World, name};
 use crate::end::End;
-use crate::simulation::callbacks::{Receivers, Rung};
-use crate::simulation::lives::Step;
+use crate::simulation::findings::Invariant;
 use crate::simulation::operator::{Found, Operator};
 
 const SINGLE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -24,32 +25,30 @@ const QUIET: Duration = Duration::from_secs(1_800);
 pub(super) struct Load<'a> {
     world: &'a Arc<World>,
     client: &'a Client,
-    entropy: SeededEntropy,
+    /// The calls that are placed.
+    keys: &'a BTreeSet<String>,
     operator: Operator,
     ends: Mutex<BTreeMap<String, End>>,
     /// Calls of which an event told, until that is checked.
     proven: Mutex<Vec<String>>,
     /// What was proven not placed, for the end: it must not ring later either.
     absent: Mutex<Vec<Found>>,
-    ended: Mutex<Ended>,
 }
 
 impl<'a> Load<'a> {
-    pub(super) fn new(world: &'a Arc<World>, client: &'a Client, seed: u64) -> Self {
-        let (operator, entropy) = (Operator::new(world.plan.frees), SeededEntropy::new(seed));
+    pub(super) fn new(world: &'a Arc<World>, client: &'a Client, keys: &'a BTreeSet<String>) -> Self {
         Self {
             world,
             client,
-            entropy,
-            operator,
+            keys,
+            operator: Operator::new(world.plan.frees),
             ends: Mutex::default(),
             proven: Mutex::default(),
             absent: Mutex::default(),
-            ended: Mutex::default(),
         }
     }
 
-    pub(super) async fn run(self) -> Ended {
+    pub(super) async fn run(self) {
         let calls = async {
             join(self.bulk(), self.singles()).await;
             self.settle_down().await;
@@ -60,21 +59,23 @@ impl<'a> Load<'a> {
         let background = join3(self.operate(), self.world.ring_late(), self.change_paces());
         select(Box::pin(join(calls, events)), Box::pin(background)).await;
         self.last_check();
-        let left = self.client.shutdown(Duration::from_secs(60)).await.under_way;
-        let mut ended = self.ended.into_inner().unwrap();
-        ended.leaked += left as u64;
-        ended
+        for _ in 0..self.client.shutdown(Duration::from_secs(60)).await.under_way {
+            self.world.log.found(Invariant::Leaked, None, "an operation is under way".to_owned());
+        }
     }
 
     async fn bulk(&self) {
         let calls = self.world.plan.calls - self.world.plan.calls / 5;
         let (begins, world) = (self.world.clock.now(), self.world.clone());
-        let orders = stream::iter(0..calls).then(move |number| {
+        let places = |number: &usize| self.keys.contains(&format!("bulk-{number}"));
+        let numbers: Vec<_> = (0..calls).filter(places).collect();
+        let orders = stream::iter(numbers).then(move |number| {
             let world = world.clone();
             async move {
                 let at = world.plan.length.mul_f64(number as f64 / calls as f64);
                 world.clock.sleep_until(begins + at).await;
                 let key = format!("bulk-{number}");
+                world.log.tell("caller", Some(&key), || "takes the call from its list".to_owned());
                 world.came(&key);
                 order(&world, &key)
             }
@@ -86,12 +87,12 @@ impl<'a> Load<'a> {
     }
 
     async fn singles(&self) {
-        let count = self.world.plan.calls / 5;
-        join_all((0..count).map(|number| {
-            let begins = self.world.plan.length.mul_f64(self.entropy.fraction());
-            let patience = Duration::from_millis(self.entropy.below(3_000));
-            let patience = (self.entropy.below(4) == 0).then_some(patience);
-            self.single(format!("single-{number}"), begins, patience)
+        let singles = self.keys.iter().filter(|key| key.starts_with("single-"));
+        join_all(singles.map(|key| {
+            let entropy = self.world.faults.draw("single", key, 0);
+            let begins = self.world.plan.length.mul_f64(entropy.fraction());
+            let patience = Duration::from_millis(entropy.below(3_000));
+            self.single(key.clone(), begins, (entropy.below(4) == 0).then_some(patience))
         }))
         .await;
     }
@@ -105,6 +106,7 @@ impl<'a> Load<'a> {
             Some(patience) => {
                 let timer = clock.sleep_until(clock.now() + patience);
                 if let Either::Right(((), call)) = select(Box::pin(self.place(&key)), timer).await {
+                    self.world.log.tell("caller", Some(&key), || "gives up".to_owned());
                     drop(call);
                     self.ended(&key, End::Dropped);
                 }
@@ -113,17 +115,23 @@ impl<'a> Load<'a> {
     }
 
     async fn place(&self, key: &str) {
+        self.world.log.tell("caller", Some(key), || "places the call".to_owned());
         self.world.came(key);
         let clock = &self.world.clock;
         let began = clock.now();
         let result = self.client.place(order(self.world, key).timeout(SINGLE_TIMEOUT)).await;
-        self.ended.lock().unwrap().late += u64::from(clock.now() > began + SINGLE_TIMEOUT + TICK);
+        let took = clock.now() - began;
+        if took > SINGLE_TIMEOUT + TICK {
+            let words = format!("took {} ms of {} ms", took.as_millis(), SINGLE_TIMEOUT.as_millis());
+            self.world.log.found(Invariant::Late, Some(key), words);
+        }
         self.ended(key, End::of(&result));
     }
 
     /// Somebody else claims that the call rang.
     fn forge(&self, key: &str) {
-        if self.world.plan.trouble > 0 && self.entropy.below(4) == 0 {
+        let drawn = self.world.plan.trouble > 0 && self.world.faults.draw("forged", key, 0).below(4) == 0;
+        if drawn && self.world.faults.happens(|| format!("forged:{key}")) {
             self.world.callbacks.forge(&self.world.never(key));
         }
     }
@@ -136,8 +144,9 @@ impl<'a> Load<'a> {
             End::Rejected | End::Unsent => rings == 0,
             End::Ambiguous | End::Dropped => rings <= 1,
         };
+        self.world.log.tell("caller", Some(key), || format!("the call ends {end:?}"));
         if !agrees {
-            self.world.wrong(format!("{key} ended {end:?} and was rung {rings} times"));
+            self.world.wrong(Some(key), format!("the call ended {end:?} and was rung {rings} times"));
         }
         if end == End::Placed {
             self.world.placed(key);
@@ -155,8 +164,8 @@ impl<'a> Load<'a> {
             }
             let placed = End::of(&self.client.place(order(self.world, &key)).await);
             if placed != End::Placed {
-                self.world
-                    .wrong(format!("{key} was proven by an event, and placing it again gave {placed:?}"));
+                let words = format!("was proven by an event, and placing it again gave {placed:?}");
+                self.world.wrong(Some(&key), words);
             }
             self.ended(&key, placed);
         }
@@ -177,9 +186,11 @@ impl<'a> Load<'a> {
         self.operator.look(self.client, &self.world.clock, 500).await;
         let mut freed = Vec::new();
         for found in self.operator.take() {
-            self.world.note(found.finding as u64);
+            self.world.log.note(found.finding as u64);
+            let key = Some(&*found.key);
+            self.world.log.tell("operator", key, || format!("finds that it is {:?}", found.finding));
             if let Some(problem) = Operator::problem(&found, self.world.rang(&found.key)) {
-                self.world.wrong(problem);
+                self.world.wrong(key, problem);
             }
             if found.finding == Finding::ProvenAbsent {
                 self.absent.lock().unwrap().push(found.clone());
@@ -249,7 +260,7 @@ impl<'a> Load<'a> {
             let end = End::of(&self.client.place(order).await);
             self.ended(&key, end);
             if end != End::Placed {
-                self.ended.lock().unwrap().leaked += 1;
+                self.world.log.found(Invariant::Leaked, Some(&key), "found no lease".to_owned());
             }
         };
         join_all((0..max.get().min(100)).map(probe)).await;
@@ -260,7 +271,7 @@ impl<'a> Load<'a> {
         let plan = &self.world.plan;
         for found in &*self.absent.lock().unwrap() {
             if let Some(problem) = Operator::problem(found, self.world.rang(&found.key)) {
-                self.world.wrong(problem);
+                self.world.wrong(Some(&found.key), problem);
             }
         }
         for (key, end) in &*self.ends.lock().unwrap() {
@@ -273,30 +284,9 @@ impl<'a> Load<'a> {
                 End::Ambiguous | End::Dropped => plan.keyed && (plan.frees || rings != 0),
             };
             if wrong {
-                self.world.wrong(format!("{key} is {end:?} in the end and was rung {rings} times"));
+                self.world.wrong(Some(key), format!("is {end:?} in the end and was rung {rings} times"));
             }
         }
-    }
-}
-
-/// The web server that takes the events.
-struct Web<'a> {
-    webhooks: Webhooks,
-    load: &'a Load<'a>,
-}
-
-impl Receivers for Web<'_> {
-    fn next(&self) -> Option<(u32, Webhooks)> {
-        Some((0, self.webhooks.clone()))
-    }
-
-    fn taken(&self, call: &Rung, step: Step) {
-        let world = self.load.world;
-        world.note(u64::from(step.rank()));
-        if step.rank() == 4 {
-            world.lease_ends(call);
-        }
-        self.load.proven.lock().unwrap().push(call.key.clone());
     }
 }
 

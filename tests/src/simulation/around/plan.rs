@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use trunkline_core_types::{EntropyExt, SeededEntropy};
 
+use crate::simulation::faults::Faults;
 use crate::simulation::jumps::{Jumps, Paces};
 use crate::simulation::rotation::Rotation;
 
@@ -36,6 +37,21 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Without the changes that do not happen: each is a fault of its own.
+    pub(super) fn with(mut self, faults: &Faults) -> Self {
+        self.rotation.retain(|number| faults.happens(|| format!("rotation#{number}")));
+        self.jumps.retain(|number| faults.happens(|| format!("jump#{number}")));
+        self.paces.retain(|number| faults.happens(|| format!("pace#{number}")));
+        self
+    }
+
+    /// The keys of every call.
+    pub(super) fn keys(&self) -> impl Iterator<Item = String> {
+        let singles = self.calls / 5;
+        let bulk = (0..self.calls - singles).map(|number| format!("bulk-{number}"));
+        bulk.chain((0..singles).map(|number| format!("single-{number}")))
+    }
+
     /// Until when every key is asked for; `None` if an account may lie idle, whose first call then goes out with the key of before.
     pub(super) fn busy_until(&self) -> Option<Duration> {
         (self.accounts == 1).then_some(self.length)

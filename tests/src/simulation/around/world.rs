@@ -1,22 +1,24 @@
 //! The provider with all its faces, and its book.
 
+mod asked;
+
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use trunkline::Clock;
-use trunkline_core_types::{ClockExt, EntropyExt, MacKey, SeededEntropy, VirtualClock};
+use trunkline_core_types::{ClockExt, Entropy, EntropyExt, VirtualClock};
 
 use super::book::{Book, Create};
-use super::fate::Fate;
-use super::message::{answer, header, word};
 use super::plan::Plan;
 use crate::simulation::callbacks::{Callbacks, Manners, Rung};
-use crate::simulation::exchange::Answer;
-use crate::simulation::jumps::Schedule;
-use crate::simulation::listing::{Listing, error};
+use crate::simulation::faults::Faults;
+use crate::simulation::findings::Invariant;
+use crate::simulation::listing::Listing;
 use crate::simulation::lives::Life;
+use crate::simulation::log::Log;
 use crate::simulation::rotation::text;
+use crate::simulation::{Flaw, Scenario};
 
 pub(super) const KEY: &str = "key";
 pub(super) const SECRET: &str = "secret";
@@ -24,8 +26,9 @@ pub(super) const SECRET: &str = "secret";
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) plan: Plan,
-    seed: u64,
-    entropy: SeededEntropy,
+    pub(super) faults: Arc<Faults>,
+    pub(super) log: Arc<Log>,
+    flaw: Option<Flaw>,
     pub(super) clock: Arc<VirtualClock>,
     pub(super) callbacks: Callbacks,
     listing: Listing,
@@ -34,7 +37,13 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, plan: &Plan, clock: Arc<VirtualClock>) -> Self {
+    pub(super) fn new(
+        seed: u64,
+        plan: &Plan,
+        faults: Faults,
+        scenario: &Scenario,
+        clock: Arc<VirtualClock>,
+    ) -> Self {
         use trunkline::WebhookErrorKind::{Signature, Stale};
         let (rotation, time) = (plan.rotation.clone(), clock.clone());
         let mut explained = Vec::new();
@@ -47,11 +56,15 @@ impl World {
             let older = current.checked_sub(1).filter(|older| rotation.accepts(*older, since));
             text(SECRET, older.unwrap_or(current))
         });
-        let manners = Manners { trouble: plan.trouble, secret, explained };
+        let faults = Arc::new(faults);
+        let of_events = faults.clone();
+        let happens = Box::new(move |name| of_events.happens(|| name));
+        let manners = Manners { trouble: plan.trouble, happens, secret, explained };
         Self {
             plan: plan.clone(),
-            seed,
-            entropy: SeededEntropy::new(seed.wrapping_add(1)),
+            faults,
+            log: Arc::new(Log::new(scenario.told, clock.clone())),
+            flaw: scenario.flaw,
             callbacks: Callbacks::new(seed, manners, clock.clone()),
             listing: Listing::new(clock.clone(), Duration::from_secs(86_400))
                 .showing_keys(plan.keyed || plan.shows_keys),
@@ -63,7 +76,7 @@ impl World {
 
     /// The provider works without faults from now on.
     pub(super) fn calm(&self) {
-        self.book().quiet = true;
+        self.faults.end();
     }
 
     /// The order of this key came to the client.
@@ -71,106 +84,9 @@ impl World {
         self.book().calls.entry(key.to_owned()).or_default().came = Some(self.clock.now());
     }
 
-    pub(super) fn asked(&self, account: usize, request: &str, began: Instant) -> Answer {
-        let after = Duration::from_millis(20 + self.entropy.below(200));
-        self.note(request.len() as u64 ^ (account as u64) << 32);
-        let is_create = request.starts_with("POST ");
-        if is_create {
-            self.starts(account, began);
-        }
-        if !self.is_signed(request) {
-            self.book().refused_keys += 1;
-            return answer(after, Some(401), error("authentication"));
-        }
-        if is_create {
-            return self.create(account, request, began);
-        }
-        let quiet = self.book().quiet;
-        if !quiet && self.entropy.below(1_000) < self.plan.faults {
-            return answer(after, [None, Some(503)][self.entropy.below(2) as usize], error("api"));
-        }
-        self.forget_live(account);
-        let target = request.split(' ').nth(1).unwrap_or_default();
-        let target =
-            if self.plan.keyed { target.to_owned() } else { target.replace("idempotency_key=", "unknown=") };
-        let (status, body) = self.listing.answer(&name(account), &target);
-        answer(after, Some(status), body)
-    }
-
-    fn starts(&self, account: usize, began: Instant) {
-        let since = self.clock.since_start() - self.clock.now().saturating_duration_since(began);
-        let mut book = self.book();
-        let schedule = || Schedule::new(self.plan.paces.clone(), self.plan.tolerance);
-        let above = book.schedules.entry(account).or_insert_with(schedule).starts(since);
-        book.pace_violations += u64::from(above);
-    }
-
-    /// Bearer key and body signature, both of a number that is still accepted.
-    fn is_signed(&self, request: &str) -> bool {
-        let accepted = |number: usize| self.plan.rotation.accepts(number, self.clock.since_start());
-        let current = self.plan.rotation.current(self.clock.since_start());
-        let numbers = current.saturating_sub(1)..=current;
-        let bearer = header(request, "authorization").unwrap_or_default();
-        let signature = header(request, "x-signature").unwrap_or_default();
-        let body = request.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        let keyed = |number: usize| bearer == format!("Bearer {}", text(KEY, number));
-        let signed = |number: usize| {
-            let secret = text(SECRET, number);
-            MacKey::new(secret.as_bytes()).verify_x_signature(signature.as_bytes(), body.as_bytes())
-        };
-        let any =
-            |fits: &dyn Fn(usize) -> bool| numbers.clone().any(|number| accepted(number) && fits(number));
-        any(&keyed) && any(&signed)
-    }
-
-    fn create(&self, account: usize, request: &str, began: Instant) -> Answer {
-        let key = header(request, "idempotency-key").unwrap_or_default().to_owned();
-        let to = request.split_once(r#""to":""#).and_then(|(_, rest)| rest.split_once('"'));
-        let to = to.map_or_else(String::new, |(to, _)| to.to_owned());
-        let create = Create { account, key, to, began };
-        let fate = self.draw(&create);
-        let json = match fate.rings {
-            Some(Duration::ZERO) => Some(self.ring(&create)),
-            Some(later) => {
-                let mut book = self.book();
-                book.number += 1;
-                let due = (self.clock.now() + later, book.number);
-                book.later.insert(due, create);
-                drop(book);
-                self.bell.notify_one();
-                None
-            }
-            None => None,
-        };
-        match (json, fate.status) {
-            (Some(json), Some(201)) => answer(fate.after, Some(201), json),
-            (_, status) => answer(fate.after, status, error(word(status))),
-        }
-    }
-
-    /// What this request comes to; and that it may have been sent at all.
-    fn draw(&self, create: &Create) -> Fate {
-        let mut book = self.book();
-        let faults = if book.quiet { 0 } else { self.plan.faults };
-        let entry = book.calls.entry(create.key.clone()).or_default();
-        let fate = Fate::draw(self.seed, &create.key, entry.requests, faults);
-        entry.requests += 1;
-        let (unclear, placed) = (entry.unclear, entry.placed);
-        entry.unclear |= !fate.is_refusal();
-        entry.bad |= fate.status == Some(400);
-        if placed {
-            book.wrong.push(format!("{} was sent again after it was placed", create.key));
-        }
-        if unclear && !self.plan.keyed {
-            book.unproven.push(format!("{} was sent again without proof", create.key));
-        }
-        fate
-    }
-
     /// Rings, under an honoured key once.
     fn ring(&self, create: &Create) -> String {
         let mut book = self.book();
-        let number = book.rung;
         let entry = book.calls.entry(create.key.clone()).or_default();
         let at_start = |call: &Rung| call.json(call.life.at(Duration::ZERO));
         if self.plan.keyed
@@ -178,22 +94,33 @@ impl World {
         {
             return at_start(call);
         }
-        let life = Life::draw(self.seed ^ number << 20);
-        let (id, account) = (format!("call_{number}"), name(create.account));
+        let before = entry.rings;
+        let life = Life::draw(self.faults.draw("life", &create.key, before.into()).next());
+        let (id, account) = (format!("call_{}_{before}", create.key), name(create.account));
         let call = Arc::new(Rung::new(account, id, create.key.clone(), create.to.clone(), &self.clock, life));
         entry.rings += 1;
         entry.rang.get_or_insert((create.began, self.clock.now()));
         entry.call.get_or_insert(call.clone());
         let held = entry.came.zip(self.plan.live_calls).map(|(came, (_, ttl))| came + ttl);
         book.rung += 1;
+        let number = book.rung;
         if let Some(until) = held {
             book.live.insert((create.account, create.key.clone()), until);
         }
-        book.check_live(&self.plan, create.account, self.clock.now());
+        let too_many = book.too_many_live(&self.plan, create.account, self.clock.now());
         drop(book);
-        self.listing.add(&call, Duration::from_millis(self.entropy.below(2_000)));
+        let key = Some(&*create.key);
+        self.log.tell("provider", key, || format!("rings, {} times by now", before + 1));
+        if before > 0 {
+            self.log.found(Invariant::Duplicates, key, format!("rung {} times", before + 1));
+        }
+        if let Some(live) = too_many {
+            self.wrong(key, format!("{live} live calls at {}", call.account));
+        }
+        let lag = self.faults.draw("listed", &create.key, before.into()).below(2_000);
+        self.listing.add(&call, Duration::from_millis(lag));
         self.callbacks.tell(&call);
-        self.note(number);
+        self.log.note(number);
         at_start(&call)
     }
 
@@ -212,18 +139,6 @@ impl World {
                 (None, None) => self.bell.notified().await,
             }
         }
-    }
-
-    /// A reply or an event with an end may have told the client to give a lease back.
-    fn forget_live(&self, account: usize) {
-        let now = self.clock.now();
-        let mut book = self.book();
-        let Book { live, calls, .. } = &mut *book;
-        live.retain(|(of, key), _| {
-            let call = calls.get(key).and_then(|entry| entry.call.as_ref());
-            let is_over = |call: &Arc<Rung>| call.life.at(now.saturating_duration_since(call.at)).rank() == 4;
-            *of != account || !call.is_some_and(is_over)
-        });
     }
 
     pub(super) fn lease_ends(&self, call: &Rung) {
@@ -269,42 +184,12 @@ impl World {
         self.book().calls.get(key).and_then(|entry| entry.rang)
     }
 
-    pub(super) fn wrong(&self, problem: String) {
-        self.book().wrong.push(problem);
-    }
-
-    pub(super) fn problems(&self) -> Vec<String> {
-        [self.book().wrong.clone(), self.callbacks.problems()].concat()
-    }
-
-    /// Creates after one of unknown outcome, without proof.
-    pub(super) fn unproven(&self) -> Vec<String> {
-        self.book().unproven.clone()
-    }
-
-    pub(super) fn duplicates(&self) -> u64 {
-        self.book().calls.values().map(|entry| u64::from(entry.rings.saturating_sub(1))).sum()
+    pub(super) fn wrong(&self, key: Option<&str>, problem: String) {
+        self.log.found(Invariant::Misclassified, key, problem);
     }
 
     pub(super) fn refused_keys(&self) -> u64 {
         self.book().refused_keys
-    }
-
-    pub(super) fn pace_violations(&self) -> u64 {
-        self.book().pace_violations
-    }
-
-    /// Adds a word and the time to the trace, whose hash two runs of one seed must share.
-    pub(super) fn note(&self, word: u64) {
-        let since = u64::try_from(self.clock.since_start().as_nanos()).unwrap_or(u64::MAX);
-        let mut book = self.book();
-        for part in [word, since] {
-            book.trace = (book.trace ^ part).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(17);
-        }
-    }
-
-    pub(super) fn trace(&self) -> u64 {
-        self.book().trace
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {

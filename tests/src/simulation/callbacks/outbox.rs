@@ -37,7 +37,6 @@ pub(super) struct Outbox {
     due: BTreeMap<(Instant, u64), Sending>,
     number: u64,
     pub(super) closed: bool,
-    pub(super) wrong: Vec<String>,
     pub(super) taken: u64,
 }
 

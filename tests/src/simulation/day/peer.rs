@@ -41,7 +41,8 @@ pub(super) struct DayPeer {
 
 impl DayPeer {
     pub(super) fn new(seed: u64, rotation: Rotation, tally: Arc<Tally>, clock: Arc<VirtualClock>) -> Self {
-        let manners = Manners { trouble: 20, secret: Box::new(|| text(SECRET, 0)), explained: Vec::new() };
+        let (secret, happens) = (Box::new(|| text(SECRET, 0)), Box::new(|_| true));
+        let manners = Manners { trouble: 20, happens, secret, explained: Vec::new() };
         Self {
             seed,
             entropy: SeededEntropy::new(seed.wrapping_add(1)),

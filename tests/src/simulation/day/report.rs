@@ -82,8 +82,7 @@ impl Day {
 
 pub(super) fn day(tally: &Tally, curve: &Curve, peer: &DayPeer, drained: Drained) -> Day {
     let counted = tally.counted();
-    let mut wrong = counted.wrong;
-    wrong.extend(peer.callbacks.problems());
+    let wrong = counted.wrong;
     let (pace, settled) = (curve.pace().get().into(), [End::FoundPlaced, End::Absent]);
     let hour = |hour: usize| {
         let starts = counted.hours.get(hour).copied().unwrap_or_default();
