@@ -19,7 +19,8 @@ use super::process::{Pid, Process};
 use super::world::World;
 use crate::end::End;
 
-const SINGLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The time of a single call, shorter or longer than that in which a reply has to begin.
+const SINGLE_TIMEOUTS: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(20)];
 /// The time of a call in bulk from its first permit.
 const BULK_TIMEOUT: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(2);
@@ -137,7 +138,7 @@ impl Load<'_> {
                 self.world.found(Invariant::Misclassified, Some(key), words);
             }
         }
-        self.in_time(key, self.world.clock.now() - began, SINGLE_TIMEOUT);
+        self.in_time(key, self.world.clock.now() - began, self.timeout(key));
         if again {
             self.world.pause(later).await;
             self.place(key).await;
@@ -146,9 +147,13 @@ impl Load<'_> {
 
     async fn place(&self, key: &str) -> End {
         self.world.tell("caller", Some(key), || format!("places the call through {}", self.process.pid));
-        let end = End::of(&self.client.place(order(key).timeout(SINGLE_TIMEOUT)).await);
+        let end = End::of(&self.client.place(order(key).timeout(self.timeout(key))).await);
         self.answered(key, end);
         end
+    }
+
+    fn timeout(&self, key: &str) -> Duration {
+        SINGLE_TIMEOUTS[self.world.faults.draw("timeout", key, 0).below(2) as usize]
     }
 
     async fn place_or_drop(&self, key: &str, until: Instant) {

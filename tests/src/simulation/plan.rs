@@ -29,13 +29,15 @@ pub(super) struct Plan {
     pub(super) refusals: u64,
     /// The longest time until a note that nobody waits for is durable, in ms.
     pub(super) flush: u64,
+    /// The provider answers 503 to everything from then to then: breakers open, and probe when it is over.
+    pub(super) outage: (Duration, Duration),
 }
 
 impl Plan {
     pub(super) fn draw(entropy: &SeededEntropy, calls: usize) -> Self {
         let one_of = |choices: &[u32]| choices[entropy.below(choices.len() as u64) as usize];
         let positive = |number: u32| NonZeroU32::MIN.saturating_add(number.saturating_sub(1));
-        Self {
+        let mut plan = Self {
             calls,
             accounts: one_of(&[1, 1, 2]) as usize,
             processes: one_of(&[1, 1, 2]) as usize,
@@ -46,11 +48,15 @@ impl Plan {
             concurrency: one_of(&[4, 16, 64]) as usize,
             max_tries: one_of(&[1, 3, 5]),
             faults: one_of(&[0, 50, 300, 700]).into(),
-            slow: one_of(&[0, 20, 200]).into(),
+            slow: one_of(&[0, 20, 200, 600]).into(),
             crashes: one_of(&[0, 1, 4, 12]),
             refusals: one_of(&[0, 0, 20]).into(),
             flush: one_of(&[0, 5, 500]).into(),
-        }
+            outage: (Duration::ZERO, Duration::ZERO),
+        };
+        let from = plan.spread().mul_f64(0.5 * entropy.fraction());
+        plan.outage = (from, from + Duration::from_secs(one_of(&[0, 10, 20]).into()));
+        plan
     }
 
     /// The share of one process in the pace of an account.

@@ -27,17 +27,19 @@ impl Fate {
         if entropy.below(1_000) >= faults || !happens() {
             return good;
         }
-        let late = (PROCESSING - Duration::from_secs(1)).mul_f64(entropy.fraction());
+        // Half of the late ones in the last seconds, when a caller's time and his fence are over.
+        let last = [0.0, 0.7][entropy.below(2) as usize];
+        let late = (PROCESSING - Duration::from_secs(1)).mul_f64(last + (1.0 - last) * entropy.fraction());
         let hangs = Duration::from_secs(120);
         let lost = [503, 500, 302, 409][entropy.below(4) as usize];
-        match entropy.below(8) {
+        match entropy.below(10) {
             0 => Self { status: Some(lost), ..good },
             1 => Self { status: None, ..good },
             2 => Self { rings: None, status: Some(lost), ..good },
             3 => Self { rings: None, status: None, ..good },
-            4 => Self { rings: Some(late), after: hangs, status: None },
-            5 => Self { rings: Some(late), status: Some(503), ..good },
-            6 => Self { rings: None, after: hangs, status: None },
+            4 | 5 => Self { rings: Some(late), after: hangs, status: None },
+            6 | 7 => Self { rings: Some(late), status: Some(503), ..good },
+            8 => Self { rings: None, after: hangs, status: None },
             _ => Self { rings: None, status: Some([400, 402, 429][entropy.below(3) as usize]), ..good },
         }
     }

@@ -17,7 +17,8 @@ use crate::end::End;
 use crate::simulation::findings::Invariant;
 use crate::simulation::operator::{Found, Operator};
 
-const SINGLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The time of a single call, shorter or longer than that in which a reply has to begin.
+const SINGLE_TIMEOUTS: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(20)];
 const TICK: Duration = Duration::from_millis(2);
 /// Longer than a life, a late create, a fence, every delay, every late event and the greatest jump of the clock.
 const QUIET: Duration = Duration::from_secs(1_800);
@@ -118,11 +119,12 @@ impl<'a> Load<'a> {
         self.world.log.tell("caller", Some(key), || "places the call".to_owned());
         self.world.came(key);
         let clock = &self.world.clock;
+        let timeout = SINGLE_TIMEOUTS[self.world.faults.draw("timeout", key, 0).below(2) as usize];
         let began = clock.now();
-        let result = self.client.place(order(self.world, key).timeout(SINGLE_TIMEOUT)).await;
+        let result = self.client.place(order(self.world, key).timeout(timeout)).await;
         let took = clock.now() - began;
-        if took > SINGLE_TIMEOUT + TICK {
-            let words = format!("took {} ms of {} ms", took.as_millis(), SINGLE_TIMEOUT.as_millis());
+        if took > timeout + TICK {
+            let words = format!("took {} ms of {} ms", took.as_millis(), timeout.as_millis());
             self.world.log.found(Invariant::Late, Some(key), words);
         }
         self.ended(key, End::of(&result));

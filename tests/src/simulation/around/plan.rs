@@ -83,7 +83,7 @@ impl Plan {
             live_calls: (one_of(&[0, 1]) == 1).then_some((live, ttl)),
             rotation: Rotation::draw(entropy, length),
             jumps: Jumps::draw(entropy, length),
-            interval: Duration::from_secs(one_of(&[10, 60, 300]).into()),
+            interval: Duration::from_secs(one_of(&[5, 10, 60, 300]).into()),
             frees: one_of(&[0, 1]) == 1,
         }
     }

@@ -23,6 +23,10 @@ impl World {
     pub(in crate::simulation) fn fate(&self, account: usize, key: &str) -> (u64, Fate) {
         let number = self.state().book.number(key);
         let mut fate = self.faults.fate(account, key, number);
+        let (from, until) = self.plan.outage;
+        if (from..until).contains(&self.now()) && self.faults.happens(|| "outage".to_owned()) {
+            fate.acts = Acts::No(503);
+        }
         if let Some(probing) = &*self.probing.lock().unwrap() {
             fate.acts = if probing.account == account { Acts::Yes } else { Acts::No(402) };
         }
