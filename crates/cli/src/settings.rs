@@ -23,6 +23,7 @@ use merge::Found;
 pub(crate) use flags::Flags;
 pub(crate) use keys::{ChosenKeys, KeyPlan};
 pub(crate) use merge::Whence;
+pub(crate) use names::slips;
 
 /// How settings read the environment; injected, so that tests need none.
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;

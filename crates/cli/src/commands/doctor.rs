@@ -8,12 +8,12 @@ use serde::Serialize;
 use crate::args::DoctorArgs;
 use crate::exit::{Exit, Problem};
 use crate::out::Out;
-use crate::settings::Settings;
+use crate::settings::{Settings, slips};
 use checks::{CHECKS, Line, Verdict};
 use ground::Ground;
 
 pub(super) async fn run(args: DoctorArgs) -> Result<Exit, Problem> {
-    let lines = match Settings::load(&args.settings, &|name| std::env::var_os(name)) {
+    let mut lines = match Settings::load(&args.settings, &|name| std::env::var_os(name)) {
         Ok(settings) => {
             let ground = Ground::survey(settings).await;
             CHECKS.iter().map(|check| check(&ground)).collect()
@@ -21,6 +21,8 @@ pub(super) async fn run(args: DoctorArgs) -> Result<Exit, Problem> {
         // Nothing else can be looked at without them.
         Err(problem) => vec![Line::failed("settings", &problem)],
     };
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    lines.extend(slips(variables).iter().map(|(slip, meant)| Line::slip(slip, meant)));
     let exit = worst(&lines);
     if args.json {
         Out::stdout().json(&Findings { ok: exit == Exit::Done, checks: &lines });

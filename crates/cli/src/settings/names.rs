@@ -111,9 +111,32 @@ pub(super) fn nearest(unknown: &str) -> Option<&'static str> {
     (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
 }
 
+/// Variables that nobody reads and whose names are near to one that is read, each with that one.
+pub(crate) fn slips(variables: impl Iterator<Item = String>) -> Vec<(String, String)> {
+    let others =
+        SECRETS.map(|secret| secret.variable).into_iter().chain(["TRUNKLINE_CONFIG", "TRUNKLINE_LOG"]);
+    let known: Vec<String> =
+        SETTINGS.iter().map(Setting::variable).chain(others.map(str::to_owned)).collect();
+    let unknown = variables.filter(|name| name.starts_with("TRUNKLINE_") && !known.contains(name));
+    let near = |name: String| {
+        let (distance, meant) = known.iter().map(|known| (osa_distance(&name, known), known)).min()?;
+        (distance <= 2).then(|| (name, meant.clone()))
+    };
+    unknown.filter_map(near).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_that_nobody_reads_finds_the_one_that_was_meant() {
+        let variables =
+            ["TRUNKLINE_PAEC", "TRUNKLINE_PACE", "TRUNKLINE_TEST_BIN", "TRUNKLINE_API_KYE", "PAEC"];
+        let slips = slips(variables.into_iter().map(str::to_owned));
+        let slips: Vec<_> = slips.iter().map(|(slip, meant)| (slip.as_str(), meant.as_str())).collect();
+        assert_eq!(slips, [("TRUNKLINE_PAEC", "TRUNKLINE_PACE"), ("TRUNKLINE_API_KYE", "TRUNKLINE_API_KEY")]);
+    }
 
     #[test]
     fn a_slip_finds_its_name_and_nonsense_none() {

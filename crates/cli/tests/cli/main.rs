@@ -292,6 +292,13 @@ async fn doctor_says_which_key_is_refused() {
 }
 
 #[test]
+fn doctor_says_which_variable_counts_for_nothing() {
+    let ran = run_with(&["doctor", "--base-url", "http://127.0.0.1:9"], &[("TRUNKLINE_PAEC", "1")]);
+    assert!(ran.stdout.contains("TRUNKLINE_PAEC is not a setting"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("did you mean TRUNKLINE_PACE?"), "{}", ran.stdout);
+}
+
+#[test]
 fn the_demo_agrees_with_its_judge() {
     let demo = run(&["demo", "--calls", "20", "--faults", "none", "--json"]);
     assert_eq!(demo.code, 0, "{}", demo.stderr);

@@ -67,6 +67,13 @@ impl Line {
         self
     }
 
+    /// A variable that nobody reads.
+    pub(super) fn slip(slip: &str, meant: &str) -> Self {
+        let line =
+            Self::new("variables", Verdict::Warn, format!("{slip} is not a setting and counts for nothing"));
+        line.fix(&format!("did you mean {meant}?"))
+    }
+
     /// What cannot be reached says itself where to look; other problems come with their advice.
     pub(super) fn failed(check: &'static str, problem: &Problem) -> Self {
         let (exit, advice) = match problem.exit() {
