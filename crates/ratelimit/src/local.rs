@@ -202,8 +202,12 @@ impl Inner {
     /// The schedule and the time, read under its lock so that it sees time in one order.
     fn at_now(&self) -> (MutexGuard<'_, Schedule>, u64) {
         let schedule = self.schedule();
-        let now = self.since_origin(self.clock.now());
+        let now = self.now();
         (schedule, now)
+    }
+
+    fn now(&self) -> u64 {
+        self.since_origin(self.clock.now())
     }
 
     fn since_origin(&self, at: Instant) -> u64 {
@@ -234,8 +238,8 @@ impl Inner {
     }
 
     fn end(&self, grant: Grant, back: bool) {
-        let (mut schedule, now) = self.at_now();
-        let next = schedule.end(now, grant, back);
+        let mut schedule = self.schedule();
+        let next = schedule.end(grant, back, || self.now());
         drop(schedule);
         wake(next);
     }

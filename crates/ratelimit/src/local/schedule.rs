@@ -174,14 +174,18 @@ impl Schedule {
         if was_first { self.call(now) } else { None }
     }
 
-    /// A permit ended; `back` gives its cells back.
-    pub(super) fn end(&mut self, now: u64, grant: Grant, back: bool) -> Option<Waker> {
+    /// A permit ended; `back` gives its cells back. The time is asked for only where somebody waits, or could not have been served.
+    pub(super) fn end(&mut self, grant: Grant, back: bool, now: impl FnOnce() -> u64) -> Option<Waker> {
         let was_full = !self.has_room();
         self.in_flight = self.in_flight.saturating_sub(1);
+        let sooner = back && self.pace.refund(grant);
+        if !was_full && self.first().is_none() {
+            return None;
+        }
+        let now = now();
         if was_full {
             self.floor = self.floor.max(now);
         }
-        let sooner = back && self.pace.refund(grant);
         if was_full || sooner { self.call(now) } else { self.pass_by(now) }
     }
 
