@@ -220,6 +220,13 @@ pub trait Pacer: fmt::Debug + Send + Sync + 'static {
     /// [`Denied`] with a wait, at once if the turn cannot come in time.
     fn acquire(&self, ask: Ask) -> BoxFuture<'_, Result<Permit, Denied>>;
 
+    /// Does what `acquire` does, if nothing has to be waited for; who waits is not overtaken. Default: `None`, upon which callers wait for
+    /// `acquire`.
+    fn acquire_at_once(&self, ask: Ask) -> Option<Result<Permit, Denied>> {
+        let _ = ask;
+        None
+    }
+
     /// The provider's word on the pace; takes effect for everybody who waits.
     fn feedback(&self, signal: Signal) {
         let _ = signal;

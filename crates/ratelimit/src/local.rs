@@ -17,7 +17,7 @@ use trunkline_core_types::{
     Ask, BoxFuture, Clock, Denied, Fact, Lane, Observer, Pacer, Permit, Rate, Signal,
 };
 
-use self::schedule::{Limits, Schedule};
+use self::schedule::{Limits, Request, Schedule, Step};
 use self::slot::Held;
 use self::slowdown::Slowdown;
 use self::waiting::Waiting;
@@ -103,6 +103,13 @@ impl LocalPacer {
         wake(woken);
     }
 
+    /// The steps back up that are due.
+    fn recover(&self) {
+        if self.inner.slows_down {
+            self.slow_down(Slowdown::recover);
+        }
+    }
+
     /// The rate at the share that `change` leaves, if it changed it.
     fn slow_down(&self, change: impl FnOnce(&mut Slowdown, u64) -> bool) {
         let (mut schedule, now) = self.inner.at_now();
@@ -157,10 +164,13 @@ impl LocalPacer {
 #[deny(clippy::missing_trait_methods)]
 impl Pacer for LocalPacer {
     fn acquire(&self, ask: Ask) -> BoxFuture<'_, Result<Permit, Denied>> {
-        if self.inner.slows_down {
-            self.slow_down(Slowdown::recover);
-        }
+        self.recover();
         Box::pin(Waiting::new(&self.inner, ask))
+    }
+
+    fn acquire_at_once(&self, ask: Ask) -> Option<Result<Permit, Denied>> {
+        self.recover();
+        self.inner.at_once(ask)
     }
 
     /// A throttle pauses everybody from now on, until the later of this pause and the present one. Whoever was about to start waits anew;
@@ -218,10 +228,29 @@ impl Inner {
         self.origin + Duration::from_nanos(at)
     }
 
-    fn permit(self: &Arc<Self>, grant: Grant, lane: Lane, waited: u64) -> Permit {
+    fn request(&self, ask: Ask) -> Request {
+        Request { cost: ask.cost.get(), lane: ask.lane, deadline: self.since_origin(ask.deadline) }
+    }
+
+    /// The answer, if it is not to wait.
+    fn at_once(self: &Arc<Self>, ask: Ask) -> Option<Result<Permit, Denied>> {
+        let request = self.request(ask);
+        let (mut schedule, now) = self.at_now();
+        let (answer, next) = schedule.at_once(now, request);
+        drop(schedule);
+        wake(next);
+        match answer.ok()? {
+            Step::Granted(grant) => Some(Ok(self.permit(grant, ask.lane, now, now))),
+            Step::Denied(denied) => Some(Err(self.denied(denied, ask.lane))),
+            Step::Wait { .. } => None,
+        }
+    }
+
+    fn permit(self: &Arc<Self>, grant: Grant, lane: Lane, arrived: u64, now: u64) -> Permit {
         let start_by = self.instant(grant.slot()) + self.tolerance;
-        let permit = Permit::new(start_by, Some(Box::new(Held { pacer: Arc::clone(self), grant })));
-        self.observer.saw(Fact::Permitted { lane, waited: Duration::from_nanos(waited) });
+        let held = Box::new(Held { pacer: Arc::clone(self), grant });
+        let permit = Permit::new(start_by, Some(held));
+        self.observer.saw(Fact::Permitted { lane, waited: Duration::from_nanos(now - arrived) });
         permit
     }
 

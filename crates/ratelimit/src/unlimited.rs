@@ -22,5 +22,9 @@ impl Pacer for UnlimitedPacer {
         Box::pin(std::future::ready(Ok(Permit::new(ask.deadline, None))))
     }
 
+    fn acquire_at_once(&self, ask: Ask) -> Option<Result<Permit, Denied>> {
+        Some(Ok(Permit::new(ask.deadline, None)))
+    }
+
     fn feedback(&self, _signal: Signal) {}
 }

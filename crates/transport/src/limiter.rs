@@ -51,7 +51,11 @@ impl Limiter {
             wait_until + Duration::from_secs(3600 * u64::from(Mutation::LineIgnoresDeadline.is_on()));
         self.clock.bounded(wait_until, self.inner.warm(&attempt)).await;
         let ask = Ask { lane: attempt.lane(), ..Ask::one(wait_until) };
-        let permit = match self.pacer.acquire(ask).await {
+        let answer = match self.pacer.acquire_at_once(ask) {
+            Some(answer) => answer,
+            None => self.pacer.acquire(ask).await,
+        };
+        let permit = match answer {
             Ok(permit) => permit,
             Err(denied) => return refused(denied),
         };

@@ -56,6 +56,22 @@ fn a_permit_that_ends_lets_the_next_one_go() {
 }
 
 #[test]
+fn who_comes_for_an_answer_at_once_overtakes_nobody() {
+    explore(|| {
+        let (clock, pacer) = pacer(3, 1);
+        let held = permit(&clock, &pacer);
+        let mut waiting = pacer.acquire(Ask::one(clock.after(FAR)));
+        assert!(glance(&mut waiting).is_pending());
+        let ending = thread::spawn(move || held.spend());
+        assert!(pacer.acquire_at_once(Ask::one(clock.after(FAR))).is_none());
+        block_on(waiting).unwrap().spend();
+        ending.join().unwrap();
+        pacer.acquire_at_once(Ask::one(clock.after(FAR))).unwrap().unwrap().spend();
+        assert_nothing_is_out(&pacer, 3..=3);
+    });
+}
+
+#[test]
 fn a_waiter_is_called_where_it_was_last_polled() {
     explore(|| {
         let (clock, pacer) = pacer(3, 1);

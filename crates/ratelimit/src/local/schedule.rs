@@ -32,6 +32,13 @@ pub(super) enum Step {
     },
 }
 
+/// The turn of a request that has to wait: whether it is the first in line, and its slot.
+#[derive(Debug)]
+pub(super) struct Later {
+    first: bool,
+    slot: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Schedule {
     pub(super) rate: Rate,
@@ -87,14 +94,31 @@ impl Schedule {
 
     /// A new request: granted, refused, or put at the end of its line.
     pub(super) fn arrive(&mut self, now: u64, ask: Request, waker: &Waker) -> (Step, Option<Waker>) {
+        let (answer, next) = self.at_once(now, ask);
+        let step = answer.unwrap_or_else(|Later { first, slot }| {
+            let id = self.next_id;
+            self.next_id += 1;
+            let waiter =
+                Waiter { cost: ask.cost, arrived: now, deadline: ask.deadline, waker: waker.clone() };
+            self.lines[ask.lane as usize].push(id, waiter);
+            if first {
+                self.called = Some((id, slot));
+            }
+            Step::Wait { id, until: if first { slot } else { ask.deadline } }
+        });
+        (step, next)
+    }
+
+    /// A new request that joins no line: granted or refused, or when its turn would come.
+    pub(super) fn at_once(&mut self, now: u64, ask: Request) -> (Result<Step, Later>, Option<Waker>) {
         if self.closed {
-            return (denied(DeniedKind::Closed, None), None);
+            return (Ok(denied(DeniedKind::Closed, None)), None);
         }
         let next = self.pass_by(now);
         let ahead = self.cells_up_to(ask.lane);
         let from = if ahead == 0 { now } else { self.earliest(now) };
         let Some(slot) = self.pace.slot(from, ahead, ask.cost).map(|slot| slot.max(now)) else {
-            return (denied(DeniedKind::Never, None), next);
+            return (Ok(denied(DeniedKind::Never, None)), next);
         };
         let first = ahead == 0 && self.has_room();
         let step = if first && slot <= now && now <= ask.deadline {
@@ -105,17 +129,9 @@ impl Schedule {
             let first_slot = self.pace.slot(self.earliest(now), 0, 1).unwrap_or(slot);
             denied(DeniedKind::Full, Some(wait(&self.pace, now, first_slot)))
         } else {
-            let id = self.next_id;
-            self.next_id += 1;
-            let waiter =
-                Waiter { cost: ask.cost, arrived: now, deadline: ask.deadline, waker: waker.clone() };
-            self.lines[ask.lane as usize].push(id, waiter);
-            if first {
-                self.called = Some((id, slot));
-            }
-            Step::Wait { id, until: if first { slot } else { ask.deadline } }
+            return (Err(Later { first, slot }), next);
         };
-        (step, next)
+        (Ok(step), next)
     }
 
     /// A waiter looks at the schedule again.

@@ -25,9 +25,7 @@ struct Place {
 
 impl<'a> Waiting<'a> {
     pub(super) fn new(pacer: &'a Arc<Inner>, ask: Ask) -> Self {
-        let request =
-            Request { cost: ask.cost.get(), lane: ask.lane, deadline: pacer.since_origin(ask.deadline) };
-        Self { pacer, ask, request, place: None }
+        Self { pacer, ask, request: pacer.request(ask), place: None }
     }
 
     /// Leaves the line behind; how long it was in it.
@@ -74,7 +72,7 @@ impl Future for Waiting<'_> {
             match step {
                 Step::Granted(grant) => {
                     let arrived = me.arrived(now);
-                    return Poll::Ready(Ok(me.pacer.permit(grant, me.ask.lane, now - arrived)));
+                    return Poll::Ready(Ok(me.pacer.permit(grant, me.ask.lane, arrived, now)));
                 }
                 Step::Denied(denied) => {
                     me.arrived(now);

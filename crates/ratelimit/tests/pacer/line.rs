@@ -55,6 +55,25 @@ async fn refusals_come_at_once_with_the_wait_of_that_place_in_the_line() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_need_not_wait_is_answered_at_once_and_overtakes_nobody() {
+    let pacer = pacer(10);
+    let permit = pacer.acquire_at_once(urgent(LONG)).unwrap().unwrap();
+    assert_eq!(slot(&permit), now());
+    assert!(pacer.acquire_at_once(urgent(LONG)).is_none() && pacer.waiting() == 0);
+    let refused = pacer.acquire_at_once(urgent(ms(99))).unwrap().unwrap_err();
+    assert_eq!((refused.kind, refused.wait), (DeniedKind::Deadline, Some(ms(100))));
+    drop(permit);
+    let mut first = pacer.acquire(bulk(LONG));
+    assert!(first.as_mut().now_or_never().is_none());
+    sleep(ms(100)).await;
+    // The slot is there, and so is somebody who waits for it.
+    assert!(pacer.acquire_at_once(bulk(LONG)).is_none());
+    let permit = first.await.unwrap();
+    assert_eq!(slot(&permit), now());
+    assert_eq!(pacer.snapshot().permitted, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deadline_that_has_passed_is_refused_even_if_the_slot_is_free() {
     let pacer = pacer(10);
     let passed = urgent(ms(1));
