@@ -125,13 +125,26 @@ pub trait Slot: fmt::Debug + Send {
 #[derive(Debug)]
 pub struct Permit {
     start_by: Instant,
+    granted: Option<Instant>,
     slot: Option<Box<dyn Slot>>,
 }
 
 impl Permit {
     /// A permit whose first byte must leave by `start_by`.
     pub fn new(start_by: Instant, slot: Option<Box<dyn Slot>>) -> Self {
-        Self { start_by, slot }
+        Self { start_by, granted: None, slot }
+    }
+
+    /// Granted at this instant, as the pacer read it. Default: unknown, upon which whoever takes the permit reads the clock.
+    #[must_use]
+    pub fn granted_at(mut self, now: Instant) -> Self {
+        self.granted = Some(now);
+        self
+    }
+
+    /// When it was granted, if its pacer said so.
+    pub fn granted(&self) -> Option<Instant> {
+        self.granted
     }
 
     /// Later than this the first byte must not leave: the pace of what follows would break.

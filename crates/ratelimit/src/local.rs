@@ -249,7 +249,7 @@ impl Inner {
     fn permit(self: &Arc<Self>, grant: Grant, lane: Lane, arrived: u64, now: u64) -> Permit {
         let start_by = self.instant(grant.slot()) + self.tolerance;
         let held = Box::new(Held { pacer: Arc::clone(self), grant });
-        let permit = Permit::new(start_by, Some(held));
+        let permit = Permit::new(start_by, Some(held)).granted_at(self.instant(now));
         self.observer.saw(Fact::Permitted { lane, waited: Duration::from_nanos(now - arrived) });
         permit
     }

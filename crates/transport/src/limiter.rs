@@ -59,7 +59,8 @@ impl Limiter {
             Ok(permit) => permit,
             Err(denied) => return refused(denied),
         };
-        attempt.permit(self.clock.now(), permit.start_by());
+        let granted = permit.granted().unwrap_or_else(|| self.clock.now());
+        attempt.permit(granted, permit.start_by());
         let started = permit.start_by();
         // Dropped after the inner future, so that its evidence is final.
         let held = Held { permit: Some(permit), evidence: attempt.evidence().clone() };

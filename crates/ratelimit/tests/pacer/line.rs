@@ -58,7 +58,7 @@ async fn refusals_come_at_once_with_the_wait_of_that_place_in_the_line() {
 async fn who_need_not_wait_is_answered_at_once_and_overtakes_nobody() {
     let pacer = pacer(10);
     let permit = pacer.acquire_at_once(urgent(LONG)).unwrap().unwrap();
-    assert_eq!(slot(&permit), now());
+    assert_eq!((slot(&permit), permit.granted()), (now(), Some(now())));
     assert!(pacer.acquire_at_once(urgent(LONG)).is_none() && pacer.waiting() == 0);
     let refused = pacer.acquire_at_once(urgent(ms(99))).unwrap().unwrap_err();
     assert_eq!((refused.kind, refused.wait), (DeniedKind::Deadline, Some(ms(100))));
@@ -69,7 +69,7 @@ async fn who_need_not_wait_is_answered_at_once_and_overtakes_nobody() {
     // The slot is there, and so is somebody who waits for it.
     assert!(pacer.acquire_at_once(bulk(LONG)).is_none());
     let permit = first.await.unwrap();
-    assert_eq!(slot(&permit), now());
+    assert_eq!((slot(&permit), permit.granted()), (now(), Some(now())));
     assert_eq!(pacer.snapshot().permitted, 2);
 }
 

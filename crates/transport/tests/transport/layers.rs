@@ -32,6 +32,8 @@ fn entries(log: &Log) -> Vec<String> {
 pub(crate) struct Below {
     pub(crate) outcomes: Mutex<VecDeque<Outcome>>,
     seen: Mutex<Vec<(u32, Instant)>>,
+    /// What the attempts said of the time.
+    readings: Mutex<Vec<Instant>>,
     pub(crate) log: Log,
 }
 
@@ -46,8 +48,9 @@ impl Below {
 }
 
 impl HttpService for Below {
-    fn send(&self, attempt: Attempt) -> BoxFuture<'_, Outcome> {
+    fn send(&self, mut attempt: Attempt) -> BoxFuture<'_, Outcome> {
         self.seen.lock().unwrap().push((attempt.number(), VirtualClock::new().now()));
+        self.readings.lock().unwrap().push(attempt.at(&VirtualClock::new()));
         note(&self.log, format!("send {}", attempt.number()));
         let evidence: Evidence = attempt.evidence().clone();
         let next = self.outcomes.lock().unwrap().pop_front();
@@ -189,6 +192,7 @@ async fn what_our_own_side_refused_for_good_is_not_repeated() {
 struct Gatekeeper {
     log: Log,
     deny: Option<Denied>,
+    granted: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -208,7 +212,12 @@ impl Pacer for Gatekeeper {
         note(&self.log, format!("ask {:?}", ask.lane));
         let slot = Box::new(LoggedSlot(self.log.clone()));
         let start_by = VirtualClock::new().now() + Duration::from_millis(50);
-        let answer = self.deny.map_or_else(|| Ok(Permit::new(start_by, Some(slot))), Err);
+        let permit = Permit::new(start_by, Some(slot));
+        let permit = match self.granted {
+            Some(at) => permit.granted_at(at),
+            None => permit,
+        };
+        let answer = self.deny.map_or(Ok(permit), Err);
         Box::pin(async { answer })
     }
 
@@ -218,8 +227,12 @@ impl Pacer for Gatekeeper {
 }
 
 fn limiter(below: &Arc<Below>, deny: Option<Denied>) -> Limiter {
-    let pacer = Arc::new(Gatekeeper { log: below.log.clone(), deny });
-    Limiter::new(below.clone(), pacer, clock(), Arc::new(Unobserved::default()))
+    let pacer = Gatekeeper { log: below.log.clone(), deny, granted: None };
+    limited(below, pacer)
+}
+
+fn limited(below: &Arc<Below>, pacer: Gatekeeper) -> Limiter {
+    Limiter::new(below.clone(), Arc::new(pacer), clock(), Arc::new(Unobserved::default()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,6 +302,17 @@ async fn a_bulk_deadline_runs_from_the_first_permit() {
     let below = Below::new([reply(Class::Accepted, 201)]);
     limiter(&below, None).send(attempt).await;
     assert_eq!(evidence.permitted(), Some(now));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_permitted_when_its_pacer_says() {
+    let granted = clock().now() - Duration::from_millis(3);
+    let below = Below::new([reply(Class::Accepted, 201)]);
+    let pacer = Gatekeeper { log: below.log.clone(), deny: None, granted: Some(granted) };
+    let attempt = create();
+    let evidence = attempt.evidence().clone();
+    limited(&below, pacer).send(attempt).await;
+    assert_eq!((evidence.permitted(), &**below.readings.lock().unwrap()), (Some(granted), &[granted][..]));
 }
 
 #[derive(Debug, Default)]
