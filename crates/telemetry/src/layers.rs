@@ -27,10 +27,10 @@ impl CallMetrics {
 
 #[deny(clippy::missing_trait_methods)]
 impl HttpService for CallMetrics {
-    fn send(&self, attempt: Attempt) -> BoxFuture<'_, Outcome> {
+    fn send(&self, mut attempt: Attempt) -> BoxFuture<'_, Outcome> {
         Box::pin(async move {
             // Declared before the inner future, so dropped after it: only then the evidence is final.
-            let mut guard = Guard::new(&self.clock, &self.observer, &attempt, |evidence, end| {
+            let mut guard = Guard::new(&self.clock, &self.observer, &mut attempt, |evidence, end| {
                 let (class, tries) = match end.ended {
                     Some((class, tries)) => (class, tries),
                     None => {
@@ -71,9 +71,9 @@ impl AttemptMetrics {
 
 #[deny(clippy::missing_trait_methods)]
 impl HttpService for AttemptMetrics {
-    fn send(&self, attempt: Attempt) -> BoxFuture<'_, Outcome> {
+    fn send(&self, mut attempt: Attempt) -> BoxFuture<'_, Outcome> {
         Box::pin(async move {
-            let mut guard = Guard::new(&self.clock, &self.observer, &attempt, |evidence, end| {
+            let mut guard = Guard::new(&self.clock, &self.observer, &mut attempt, |evidence, end| {
                 let (class, status) = end.ended.unwrap_or_else(|| (evidence.class(), None));
                 Fact::Attempt { operation: end.operation, class, status, took: end.took }
             });
@@ -110,11 +110,12 @@ impl<'a, T> Guard<'a, T> {
     fn new(
         clock: &'a Arc<dyn Clock>,
         observer: &'a Arc<dyn Observer>,
-        attempt: &Attempt,
+        attempt: &mut Attempt,
         fact: fn(&Evidence, End<T>) -> Fact,
     ) -> Self {
-        let (evidence, operation) = (attempt.evidence().clone(), attempt.operation());
-        Self { clock, observer, evidence, operation, started: clock.now(), ended: None, fact }
+        let (evidence, operation, started) =
+            (attempt.evidence().clone(), attempt.operation(), attempt.at(&**clock));
+        Self { clock, observer, evidence, operation, started, ended: None, fact }
     }
 }
 

@@ -63,8 +63,8 @@ impl Breaker {
         BreakerHandle(self.shared.clone())
     }
 
-    async fn guarded(&self, attempt: Attempt) -> Outcome {
-        let mut pass = match self.shared.admit() {
+    async fn guarded(&self, mut attempt: Attempt) -> Outcome {
+        let mut pass = match self.shared.admit(attempt.at(&*self.shared.clock)) {
             Ok(pass) => pass,
             Err(wait) => return refused(wait),
         };
@@ -110,8 +110,7 @@ impl Shared {
         self.circuit().wait(now)
     }
 
-    fn admit(&self) -> Result<Pass<'_>, Duration> {
-        let since = self.clock.now();
+    fn admit(&self, since: Instant) -> Result<Pass<'_>, Duration> {
         let ticket = self.changing(|circuit| circuit.admit(since))?;
         Ok(Pass { shared: self, ticket: Some(ticket), since, evidence: Evidence::None })
     }

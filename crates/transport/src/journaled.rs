@@ -32,8 +32,9 @@ impl Journaled {
         Self { inner, journal, clock, observer }
     }
 
-    async fn noted(&self, attempt: Attempt, intent: Arc<Intent>) -> Outcome {
-        let (number, now, until) = (attempt.number(), self.clock.now(), attempt.deadline().ends_by());
+    async fn noted(&self, mut attempt: Attempt, intent: Arc<Intent>) -> Outcome {
+        let (number, until) = (attempt.number(), attempt.deadline().ends_by());
+        let now = attempt.at(&*self.clock);
         let intent = self.fenced(until.saturating_duration_since(now), intent);
         // Armed before the note: a begin that is dropped or runs out of time may have been kept.
         let mut note =
@@ -48,7 +49,11 @@ impl Journaled {
         let at_once = (now < until).then(|| self.journal.begin_at_once(&note.intent, number)).flatten();
         let begun = match at_once {
             Some(begun) => Some(begun),
-            None => self.clock.bounded_at(now, until, self.journal.begin(&note.intent, number)).await,
+            None => {
+                let begun = self.clock.bounded_at(now, until, self.journal.begin(&note.intent, number)).await;
+                attempt.refresh(&*self.clock);
+                begun
+            }
         };
         match begun {
             Some(Ok(())) => {}

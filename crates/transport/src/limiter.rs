@@ -49,7 +49,8 @@ impl Limiter {
         #[cfg(trunkline_mutation)]
         let wait_until =
             wait_until + Duration::from_secs(3600 * u64::from(Mutation::LineIgnoresDeadline.is_on()));
-        self.clock.bounded(wait_until, self.inner.warm(&attempt)).await;
+        let now = attempt.at(&*self.clock);
+        self.clock.bounded_at(now, wait_until, self.inner.warm(&attempt)).await;
         let ask = Ask { lane: attempt.lane(), ..Ask::one(wait_until) };
         let answer = match self.pacer.acquire_at_once(ask) {
             Some(answer) => answer,

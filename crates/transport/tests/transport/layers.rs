@@ -450,6 +450,15 @@ async fn an_attempt_is_noted_before_and_after() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn below_a_journal_that_made_it_wait_an_attempts_reading_is_a_new_one() {
+    for slow in [Duration::ZERO, Duration::from_secs(2)] {
+        let below = Below::new([reply(Class::Accepted, 201)]);
+        journaled(&below, Ok(()), slow).send(create()).await;
+        assert_eq!(*below.readings.lock().unwrap(), below.times());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_an_accepted_end_that_the_journal_took_leaves_nothing_to_settle() {
     for (class, end, answered) in [
         (Class::Accepted, Ok(()), true),
