@@ -110,14 +110,15 @@ impl Shared {
         self.circuit().wait(now)
     }
 
-    fn admit(&self, since: Instant) -> Result<Pass<'_>, Duration> {
-        let ticket = self.changing(|circuit| circuit.admit(since))?;
-        Ok(Pass { shared: self, ticket: Some(ticket), since, evidence: Evidence::None })
+    fn admit(&self, now: Instant) -> Result<Pass<'_>, Duration> {
+        let ticket = self.changing(|circuit| circuit.admit(now))?;
+        Ok(Pass { shared: self, ticket: Some(ticket), evidence: Evidence::None })
     }
 
     fn conclude(&self, ticket: Ticket, evidence: Evidence) {
-        let now = self.clock.now();
-        self.changing(|circuit| circuit.conclude(ticket, evidence, now, || self.entropy.fraction()));
+        self.changing(|circuit| {
+            circuit.conclude(ticket, evidence, || self.clock.now(), || self.entropy.fraction());
+        });
     }
 
     /// Tells the observer after a step that changed the phase.
@@ -147,7 +148,6 @@ impl Shared {
 struct Pass<'a> {
     shared: &'a Shared,
     ticket: Option<Ticket>,
-    since: Instant,
     evidence: Evidence,
 }
 
@@ -168,7 +168,9 @@ impl Pass<'_> {
         match kind {
             Kind::Resolve | Kind::Connect | Kind::Tls | Kind::Connection | Kind::Protocol => Evidence::Ill,
             Kind::Timeout => {
-                let took = self.shared.clock.now().saturating_duration_since(self.since);
+                let now = self.shared.clock.now();
+                let began = self.ticket.as_ref().map_or(now, |ticket| ticket.since);
+                let took = now.saturating_duration_since(began);
                 if took >= self.shared.patience { Evidence::Ill } else { Evidence::None }
             }
             _ => Evidence::None,

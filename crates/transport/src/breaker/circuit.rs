@@ -23,6 +23,8 @@ pub(super) enum Evidence {
 #[derive(Debug)]
 pub(super) struct Ticket {
     epoch: u64,
+    /// When the attempt began.
+    pub(super) since: Instant,
 }
 
 #[derive(Debug)]
@@ -84,15 +86,16 @@ impl Circuit {
         if let Phase::HalfOpen { reserved, .. } = &mut self.phase {
             *reserved += 1;
         }
-        Ok(Ticket { epoch: self.epoch })
+        Ok(Ticket { epoch: self.epoch, since: now })
     }
 
-    /// An attempt is over; `jitter` gives a fraction, for an open time that begins now.
+    /// An attempt is over; `jitter` gives a fraction, for an open time that begins now. The time is asked for only where it may open: what
+    /// shows nothing ill counts from its beginning.
     pub(super) fn conclude(
         &mut self,
         ticket: Ticket,
         evidence: Evidence,
-        now: Instant,
+        now: impl Fn() -> Instant,
         jitter: impl FnOnce() -> f64,
     ) {
         if ticket.epoch != self.epoch {
@@ -100,8 +103,12 @@ impl Circuit {
         }
         let next = match &mut self.phase {
             Phase::Closed(window) => {
-                window.note(evidence, now, self.settings.window);
-                window.is_ill(&self.settings).then(|| open(&self.settings, now, jitter()))
+                let at = if evidence == Evidence::Ill { now() } else { ticket.since };
+                window.note(evidence, at, self.settings.window);
+                window.is_ill(&self.settings).then(&now).and_then(|now| {
+                    window.turn(now, self.settings.window / 10);
+                    window.is_ill(&self.settings).then(|| open(&self.settings, now, jitter()))
+                })
             }
             #[cfg(trunkline_mutation)]
             Phase::HalfOpen { .. } if evidence == Evidence::None && Mutation::ProbeKept.is_on() => None,
@@ -109,7 +116,7 @@ impl Circuit {
                 *reserved -= 1;
                 *well += u32::from(evidence == Evidence::Well);
                 match evidence {
-                    Evidence::Ill => Some(open(&self.settings, now, jitter())),
+                    Evidence::Ill => Some(open(&self.settings, now(), jitter())),
                     _ if *well >= self.settings.probes => Some(Phase::Closed(Window::default())),
                     _ => None,
                 }
@@ -138,13 +145,14 @@ struct Window {
     /// The tenth that is counted now, and when it began.
     current: usize,
     since: Option<Instant>,
-    tenths: [Tenth; 10],
+    tenths: [Counts; 10],
+    sum: Counts,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Tenth {
-    all: u32,
-    ill: u32,
+struct Counts {
+    all: u64,
+    ill: u64,
 }
 
 impl Window {
@@ -153,29 +161,31 @@ impl Window {
         if evidence == Evidence::None {
             return;
         }
-        let tenth = &mut self.tenths[self.current];
-        tenth.all = tenth.all.saturating_add(1);
-        tenth.ill = tenth.ill.saturating_add(u32::from(evidence == Evidence::Ill));
+        for counts in [&mut self.tenths[self.current], &mut self.sum] {
+            counts.all += 1;
+            counts.ill += u64::from(evidence == Evidence::Ill);
+        }
     }
 
     /// Forgets what is older than the window.
     fn turn(&mut self, now: Instant, tenth: Duration) {
         let since = *self.since.get_or_insert(now);
+        if now < since + tenth {
+            return;
+        }
         let passed = now.saturating_duration_since(since).as_nanos() / tenth.as_nanos().max(1);
         for _ in 0..passed.min(10) {
             self.current = (self.current + 1) % self.tenths.len();
-            self.tenths[self.current] = Tenth::default();
+            let gone = std::mem::take(&mut self.tenths[self.current]);
+            self.sum.all -= gone.all;
+            self.sum.ill -= gone.ill;
         }
-        if passed > 0 {
-            let whole = u32::try_from(passed).ok().and_then(|passed| tenth.checked_mul(passed));
-            self.since = Some(whole.map_or(now, |whole| since + whole));
-        }
+        let whole = u32::try_from(passed).ok().and_then(|passed| tenth.checked_mul(passed));
+        self.since = Some(whole.map_or(now, |whole| since + whole));
     }
 
     fn is_ill(&self, settings: &BreakerSettings) -> bool {
-        let sum =
-            |count: fn(&Tenth) -> u32| self.tenths.iter().map(|tenth| u64::from(count(tenth))).sum::<u64>();
-        let (all, ill) = (sum(|tenth| tenth.all), sum(|tenth| tenth.ill));
+        let Counts { all, ill } = self.sum;
         all >= u64::from(settings.minimum) && ill * 100 >= all * u64::from(settings.failed_percent)
     }
 }
@@ -194,7 +204,7 @@ mod tests {
 
     fn one(circuit: &mut Circuit, evidence: Evidence, now: Instant) {
         let ticket = circuit.admit(now).unwrap();
-        circuit.conclude(ticket, evidence, now, || 0.0);
+        circuit.conclude(ticket, evidence, || now, || 0.0);
     }
 
     fn opened() -> (Circuit, Instant) {
@@ -234,19 +244,38 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_counts_from_the_attempts_beginning_and_opens_nothing_on_what_is_older_than_the_window() {
+        let (mut circuit, start) = circuit();
+        (0..19).for_each(|_| one(&mut circuit, Evidence::Ill, start));
+        let (soon, late) =
+            (circuit.admit(start + 50 * SECOND).unwrap(), circuit.admit(start + 53 * SECOND).unwrap());
+        circuit.conclude(late, Evidence::Well, || start + 60 * SECOND, || 0.0);
+        assert_eq!(circuit.state(start), BreakerState::Closed, "the nineteen are a minute old");
+        circuit.conclude(soon, Evidence::Well, || unreachable!("nothing may open"), || 0.0);
+
+        // A provider that lets every attempt hang as long as the window: seen when they end.
+        let (mut circuit, start) = self::circuit();
+        let hanging: Vec<_> = (0..20).map(|_| circuit.admit(start).unwrap()).collect();
+        for ticket in hanging {
+            circuit.conclude(ticket, Evidence::Ill, || start + 90 * SECOND, || 0.0);
+        }
+        assert_eq!(circuit.state(start + 90 * SECOND), BreakerState::Open);
+    }
+
+    #[test]
     fn an_old_answer_changes_nothing() {
         let (mut circuit, now) = circuit();
         let late = circuit.admit(now).unwrap();
         let later = circuit.admit(now).unwrap();
         (0..20).for_each(|_| one(&mut circuit, Evidence::Ill, now));
-        circuit.conclude(late, Evidence::Well, now, || 0.0);
+        circuit.conclude(late, Evidence::Well, || now, || 0.0);
         assert_eq!(circuit.state(now), BreakerState::Open);
 
         let half = now + 30 * SECOND;
         let probe = circuit.admit(half).unwrap();
-        circuit.conclude(later, Evidence::Ill, half, || 0.0);
+        circuit.conclude(later, Evidence::Ill, || half, || 0.0);
         assert_eq!(circuit.state(half), BreakerState::HalfOpen);
-        circuit.conclude(probe, Evidence::Well, half, || 0.0);
+        circuit.conclude(probe, Evidence::Well, || half, || 0.0);
         (0..2).for_each(|_| one(&mut circuit, Evidence::Well, half));
         assert_eq!(circuit.state(half), BreakerState::Closed);
     }
@@ -258,11 +287,11 @@ mod tests {
         let half = now + 30 * SECOND;
         let mut probes: Vec<_> = (0..3).map(|_| circuit.admit(half).unwrap()).collect();
         assert_eq!(circuit.admit(half).unwrap_err(), PROBE_TIME);
-        circuit.conclude(probes.pop().unwrap(), Evidence::None, half, || 0.0);
+        circuit.conclude(probes.pop().unwrap(), Evidence::None, || half, || 0.0);
         probes.push(circuit.admit(half).unwrap());
         probes.drain(..).for_each(|probe| {
             assert_eq!(circuit.state(half), BreakerState::HalfOpen);
-            circuit.conclude(probe, Evidence::Well, half, || 0.0);
+            circuit.conclude(probe, Evidence::Well, || half, || 0.0);
         });
         assert_eq!(circuit.state(half), BreakerState::Closed);
         one(&mut circuit, Evidence::Ill, half);
@@ -274,9 +303,9 @@ mod tests {
         let (mut circuit, now) = opened();
         let half = now + 30 * SECOND;
         let (first, second) = (circuit.admit(half).unwrap(), circuit.admit(half).unwrap());
-        circuit.conclude(first, Evidence::Ill, half, || 0.8);
+        circuit.conclude(first, Evidence::Ill, || half, || 0.8);
         assert_eq!(circuit.wait(half), Some(36 * SECOND));
-        circuit.conclude(second, Evidence::Well, half, || 0.0);
+        circuit.conclude(second, Evidence::Well, || half, || 0.0);
         assert_eq!(circuit.state(half), BreakerState::Open);
     }
 
@@ -310,7 +339,7 @@ mod tests {
                     Step::Pass(millis) => now += Duration::from_millis(millis),
                     Step::Admit => out.extend(circuit.admit(now)),
                     Step::Conclude(which, evidence) if which < out.len() => {
-                        circuit.conclude(out.swap_remove(which), evidence, now, || 0.5);
+                        circuit.conclude(out.swap_remove(which), evidence, || now, || 0.5);
                     }
                     Step::Conclude(..) => {}
                 }
@@ -325,12 +354,12 @@ mod tests {
                 }
             }
             // Whatever is still out is dropped; after the open time it lets attempts pass, and good ones close it.
-            out.drain(..).for_each(|ticket| circuit.conclude(ticket, Evidence::None, now, || 0.5));
+            out.drain(..).for_each(|ticket| circuit.conclude(ticket, Evidence::None, || now, || 0.5));
             now += Duration::from_secs(60);
             for _ in 0..probes {
                 let ticket = circuit.admit(now);
                 prop_assert!(ticket.is_ok());
-                circuit.conclude(ticket.unwrap(), Evidence::Well, now, || 0.5);
+                circuit.conclude(ticket.unwrap(), Evidence::Well, || now, || 0.5);
             }
             prop_assert_eq!(circuit.state(now), BreakerState::Closed);
         }
@@ -342,7 +371,7 @@ mod tests {
                 now += Duration::from_millis(millis.into());
                 let evidence = [Evidence::Well, Evidence::Ill, Evidence::None][usize::from(kind)];
                 if let Ok(ticket) = circuit.admit(now) {
-                    circuit.conclude(ticket, evidence, now, || 0.99);
+                    circuit.conclude(ticket, evidence, || now, || 0.99);
                 }
             }
         }
