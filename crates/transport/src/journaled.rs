@@ -49,8 +49,10 @@ impl Journaled {
         let at_once = (now < until).then(|| self.journal.begin_at_once(&note.intent, number)).flatten();
         let begun = match at_once {
             Some(begun) => Some(begun),
+            // Boxed, since it is needed only for a journal that makes one wait.
             None => {
-                let begun = self.clock.bounded_at(now, until, self.journal.begin(&note.intent, number)).await;
+                let begin = self.journal.begin(&note.intent, number);
+                let begun = Box::pin(self.clock.bounded_at(now, until, begin)).await;
                 attempt.refresh(&*self.clock);
                 begun
             }
