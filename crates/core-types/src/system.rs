@@ -1,6 +1,8 @@
 //! The machine's clock and random numbers: the one place that reads them. Needs a tokio runtime to sleep.
 
-use std::time::{Instant, SystemTime};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::{BoxFuture, Clock, Entropy};
 
@@ -35,14 +37,18 @@ impl Clock for SystemClock {
 }
 
 /// The operating system's random numbers.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct SystemEntropy {}
+///
+/// [`Entropy::next_pair`] asks it for sixteen pairs at once. They are one source's own and kept for a millisecond, since a copy of the
+/// process (fork, snapshot) would give them out again: let each process make its own source, and client.
+#[derive(Default)]
+pub struct SystemEntropy {
+    ahead: Mutex<Ahead>,
+}
 
 impl SystemEntropy {
-    /// The source; it holds nothing.
+    /// A source; it has asked for nothing yet.
     pub fn new() -> Self {
-        Self {}
+        Self::default()
     }
 }
 
@@ -56,15 +62,46 @@ impl Entropy for SystemEntropy {
     }
 
     fn next_pair(&self) -> [u64; 2] {
-        let mut bytes = [0; 16];
-        // Asking the system once costs half of asking it twice.
-        match getrandom::fill(&mut bytes) {
-            Ok(()) => {
-                let both = u128::from_ne_bytes(bytes);
-                [(both >> 64) as u64, both as u64]
-            }
-            Err(_) => [self.next(), self.next()],
+        // A pair is wiped before it is given out, so a poisoned lock still guards unused ones.
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let pair = ahead.next(SystemClock::new().now(), |bytes| getrandom::fill(bytes).ok());
+        drop(ahead);
+        match pair.map(u128::from_ne_bytes) {
+            Some(both) => [(both >> 64) as u64, both as u64],
+            None => [self.next(), self.next()],
         }
+    }
+}
+
+impl fmt::Debug for SystemEntropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not what is to be a key.
+        f.debug_struct("SystemEntropy").finish_non_exhaustive()
+    }
+}
+
+/// Pairs drawn and not given out: asking the system for each is the dearest step of a call beside its socket.
+#[derive(Default)]
+struct Ahead {
+    pairs: [[u8; 16]; 16],
+    left: usize,
+    drawn: Option<Instant>,
+}
+
+impl Ahead {
+    /// No longer than a call is under way: whoever copies the process then copies a call half-way too.
+    const KEPT: Duration = Duration::from_millis(1);
+
+    /// The next pair, given out once; `None` if `draw` had none.
+    fn next(&mut self, now: Instant, draw: impl FnOnce(&mut [u8]) -> Option<()>) -> Option<[u8; 16]> {
+        let age = self.drawn.and_then(|drawn| now.checked_duration_since(drawn));
+        if self.left == 0 || age.is_none_or(|age| age >= Self::KEPT) {
+            self.left = 0;
+            draw(self.pairs.as_flattened_mut())?;
+            (self.left, self.drawn) = (self.pairs.len(), Some(now));
+        }
+        self.left -= 1;
+        Some(std::mem::take(&mut self.pairs[self.left]))
     }
 }
 
@@ -111,5 +148,65 @@ impl Clock for VirtualClock {
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
         SystemClock::new().sleep_until(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::thread;
+
+    /// Counts up through all draws, so that no two pairs are the same.
+    struct Draws(u16);
+
+    impl Draws {
+        fn next(&mut self, ahead: &mut Ahead, now: Instant) -> [u8; 16] {
+            let draw = |bytes: &mut [u8]| {
+                bytes.fill_with(|| {
+                    self.0 += 1;
+                    (self.0 / 2) as u8
+                });
+                Some(())
+            };
+            ahead.next(now, draw).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_pair_is_given_out_once_and_wiped() {
+        let (mut ahead, mut draws, now) = (Ahead::default(), Draws(0), SystemClock::new().now());
+        let given: HashSet<_> = (0..16).map(|_| draws.next(&mut ahead, now)).collect();
+        assert_eq!((given.len(), draws.0, ahead.pairs), (16, 256, [[0; 16]; 16]));
+        assert_eq!(ahead.next(now, |_| None), None, "none is left and none can be had");
+    }
+
+    #[test]
+    fn what_is_a_millisecond_old_is_not_given_out() {
+        let (mut ahead, mut draws, now) = (Ahead::default(), Draws(0), SystemClock::new().now());
+        draws.next(&mut ahead, now);
+        draws.next(&mut ahead, now + Duration::from_micros(999));
+        assert_eq!(draws.0, 256);
+        // A failed draw leaves nothing of before.
+        assert_eq!(ahead.next(now + Ahead::KEPT, |_| None), None);
+        assert_eq!(ahead.left, 0);
+        ahead = Ahead::default();
+        draws = Draws(0);
+        draws.next(&mut ahead, now + Ahead::KEPT);
+        // Nor is anything to a clock that went back.
+        assert_eq!(ahead.next(now, |_| None), None);
+    }
+
+    #[test]
+    fn no_two_threads_and_sources_get_the_same() {
+        let (shared, own) = (SystemEntropy::new(), SystemEntropy::new());
+        let pairs = |entropy: &SystemEntropy| (0..1000).map(|_| entropy.next_pair()).collect::<Vec<_>>();
+        let all: Vec<_> = thread::scope(|scope| {
+            let drawers: Vec<_> =
+                [&shared, &shared, &shared, &own].map(|it| scope.spawn(|| pairs(it))).into();
+            drawers.into_iter().flat_map(|drawer| drawer.join().unwrap()).collect()
+        });
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), 4000);
+        assert!(!format!("{shared:?}").contains(char::is_numeric));
     }
 }
