@@ -11,7 +11,11 @@ use crate::{InputError, is_loopback};
 ///
 /// `Debug` shows its length: texts carry codes and names.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct SpokenText(Box<str>);
+pub struct SpokenText {
+    text: Box<str>,
+    /// Whether it is its own JSON.
+    is_plain: bool,
+}
 
 impl SpokenText {
     /// The longest text, in characters.
@@ -19,7 +23,29 @@ impl SpokenText {
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Appends the text to `json` as a string with its quotes, in the fewest bytes: letters stay what they are.
+    pub fn json_to(&self, json: &mut Vec<u8>) {
+        json.push(b'"');
+        if self.is_plain {
+            json.extend_from_slice(self.text.as_bytes());
+        } else {
+            self.text.bytes().for_each(|byte| escape_to(json, byte));
+        }
+        json.push(b'"');
+    }
+}
+
+/// A spoken text has no other control characters.
+fn escape_to(json: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'\n' => json.extend_from_slice(b"\\n"),
+        b'\r' => json.extend_from_slice(b"\\r"),
+        b'\t' => json.extend_from_slice(b"\\t"),
+        b'"' | b'\\' => json.extend_from_slice(&[b'\\', byte]),
+        _ => json.push(byte),
     }
 }
 
@@ -36,17 +62,20 @@ impl FromStr for SpokenText {
             let count = text.chars().count();
             return bad(format!("{count} characters; at most {} can be spoken", Self::MAX));
         }
-        let is_plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        // All bytes, since the machine looks at many at once if no one ends the look.
+        let is_plain = text
+            .bytes()
+            .fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte) & !matches!(byte, b'"' | b'\\'));
         if !is_plain && text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
             return bad("has a control character; remove it".to_owned());
         }
-        Ok(Self(text.into()))
+        Ok(Self { text: text.into(), is_plain })
     }
 }
 
 impl fmt::Debug for SpokenText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SpokenText({} characters)", self.0.chars().count())
+        write!(f, "SpokenText({} characters)", self.text.chars().count())
     }
 }
 
@@ -163,6 +192,14 @@ mod tests {
             prop_assert_eq!(parsed.as_str(), &text[..]);
             let shown = format!("{parsed:?}");
             prop_assert!(!shown.contains(&text));
+        }
+
+        #[test]
+        fn a_text_is_written_as_json(text in prop_oneof!["[ -~]{1,40}", "[a-z\\n\\r\\t\"\\\\é\u{1f600}\u{a0}]{1,40}"]) {
+            prop_assume!(!text.trim().is_empty());
+            let mut json = b"[".to_vec();
+            text.parse::<SpokenText>().unwrap().json_to(&mut json);
+            prop_assert_eq!(String::from_utf8(json).unwrap(), format!("[{}", serde_json::to_string(&text).unwrap()));
         }
 
         #[test]

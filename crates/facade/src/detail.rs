@@ -24,7 +24,9 @@ pub(crate) fn detail(call: &NewCall) -> Bytes {
         }
     }
     if let Speech::Text(say) = &call.speech {
-        text(&mut json, b"\"say\":", say.as_str());
+        json.extend_from_slice(b"\"say\":");
+        say.json_to(&mut json);
+        json.push(b',');
     }
     if !call.tags.is_empty() {
         tags(&mut json, &call.tags);
