@@ -1,6 +1,7 @@
 //! From account to account, as long as nobody can have been rung.
 
 use std::sync::Arc;
+use std::vec;
 
 use bytes::Bytes;
 use http::Request;
@@ -18,21 +19,23 @@ pub(crate) struct Way<'a> {
     request: Request<Bytes>,
 }
 
-/// The accounts that can place the call, at least one, in the order of preference. Those whose provider cannot say it are left out,
-/// and those that are cut off for now come last.
-pub(crate) fn ways<'a>(routes: &'a [Route], job: &Job) -> Result<Vec<Way<'a>>, Error> {
-    let (mut ways, mut problem) = (Vec::with_capacity(1), None);
-    for route in routes {
-        match route.request(&job.call, &job.key) {
-            Ok(request) => ways.push(Way { route, request }),
+/// The first way of a call, and the other accounts in the order of preference. Those whose provider cannot say the call are left out, and
+/// those that are cut off for now come last.
+pub(crate) fn ways<'a>(routes: &'a [Route], job: &Job) -> Result<(Way<'a>, vec::IntoIter<&'a Route>), Error> {
+    let way = |route: &'a Route| Ok(Way { route, request: route.request(&job.call, &job.key)? });
+    if let [only] = routes {
+        return way(only).map(|way| (way, Vec::new().into_iter())).map_err(Error::provider);
+    }
+    let mut order: Vec<_> = routes.iter().collect();
+    order.sort_by_key(|route| route.is_cut_off());
+    let (mut others, mut problem) = (order.into_iter(), None);
+    while let Some(route) = others.next() {
+        match way(route) {
+            Ok(way) => return Ok((way, others)),
             Err(error) => problem = problem.or(Some(error)),
         }
     }
-    match problem {
-        Some(error) if ways.is_empty() => return Err(Error::provider(error)),
-        _ => ways.sort_by_key(|way| way.route.is_cut_off()),
-    }
-    Ok(ways)
+    Err(problem.map_or_else(|| unreachable!("a client has an account"), Error::provider))
 }
 
 /// A key that is ours until it is settled, and the live-call lease under it. Dropped with the future it settles with what is known.
@@ -44,51 +47,55 @@ pub(crate) struct Claimed<'a> {
 }
 
 impl<'a> Claimed<'a> {
-    /// Tries the ways in their order; gives the last account and the outcome of all.
-    pub(crate) async fn go(
-        &mut self,
-        ways: Vec<Way<'a>>,
-        intent: Arc<Intent>,
-        number: u32,
-    ) -> (&'a Route, Outcome) {
-        let (mut ended, mut tries) = (None, 0);
-        for way in ways {
-            let through = through(way.route, &intent);
-            let Some(attempt) = self.attempt(way.route, way.request, through, number, ended.is_none()) else {
-                break;
-            };
-            let outcome = self.send(way.route, attempt).await;
-            tries += outcome.tries;
-            let goes_on = self.goes_on(&outcome);
-            ended = Some((way.route, outcome));
-            if !goes_on {
-                break;
-            }
-        }
-        let (route, mut outcome) = ended.unwrap_or_else(|| unreachable!("a call without a way is bad input"));
-        outcome.tries = tries;
-        (route, outcome)
+    /// The first attempt, under the number that the journal gave it.
+    pub(crate) fn first(&self, way: Way<'a>, intent: Arc<Intent>, number: u32) -> (&'a Route, Attempt) {
+        let idempotency = way.route.provider.profile().idempotency;
+        let attempt = Attempt::create(way.request, intent, idempotency, self.job.deadline)
+            .numbered(number)
+            .reporting_to(self.job.evidence.clone());
+        (way.route, self.fitted(attempt))
     }
 
-    fn attempt(
+    /// The next account's attempt, as long as nobody can have been rung.
+    fn next(
         &self,
-        route: &Route,
-        request: Request<Bytes>,
-        intent: Arc<Intent>,
-        number: u32,
-        is_first: bool,
-    ) -> Option<Attempt> {
-        let (job, idempotency) = (self.job, route.provider.profile().idempotency);
-        let mut attempt = match is_first {
-            true => Attempt::create(request, intent, idempotency, job.deadline)
-                .numbered(number)
-                .reporting_to(job.evidence.clone()),
-            false => Attempt::elsewhere(request, intent, idempotency, job.deadline, &job.evidence)?,
-        };
-        if let Some(retry) = &job.retry {
+        others: &mut vec::IntoIter<&'a Route>,
+        intent: &Arc<Intent>,
+    ) -> Option<(&'a Route, Attempt)> {
+        let (route, request) =
+            others.find_map(|route| Some((route, route.request(&self.job.call, &self.job.key).ok()?)))?;
+        let idempotency = route.provider.profile().idempotency;
+        let intent = through(route, intent);
+        let (deadline, before) = (self.job.deadline, &self.job.evidence);
+        let attempt = Attempt::elsewhere(request, intent, idempotency, deadline, before)?;
+        Some((route, self.fitted(attempt)))
+    }
+
+    fn fitted(&self, mut attempt: Attempt) -> Attempt {
+        if let Some(retry) = &self.job.retry {
             retry.clone().attach(&mut attempt);
         }
-        Some(attempt.in_lane(job.lane))
+        attempt.in_lane(self.job.lane)
+    }
+
+    /// From the first attempt to the last account's; gives that account and the outcome of all.
+    pub(crate) async fn go(
+        &mut self,
+        (mut route, mut attempt): (&'a Route, Attempt),
+        mut others: vec::IntoIter<&'a Route>,
+        intent: &Arc<Intent>,
+    ) -> (&'a Route, Outcome) {
+        let mut tries = 0;
+        loop {
+            let mut outcome = self.send(route, attempt).await;
+            tries += outcome.tries;
+            let next = if self.goes_on(&outcome) { self.next(&mut others, intent) } else { None };
+            let Some(next) = next else {
+                outcome.tries = tries;
+                return (route, outcome);
+            };
+            (route, attempt) = next;
+        }
     }
 
     async fn send(&mut self, route: &'a Route, attempt: Attempt) -> Outcome {

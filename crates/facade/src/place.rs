@@ -32,9 +32,9 @@ pub(crate) async fn place(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> 
 
 async fn fly(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> {
     let _pass = inner.drain.enter().ok_or_else(closed)?;
-    let ways = ways(&inner.routes, &job)?;
+    let (first, others) = ways(&inner.routes, &job)?;
     inner.ask(&job).await?;
-    let intent = inner.intent(ways[0].route, &job);
+    let intent = inner.intent(first.route, &job);
     let number = match inner.claim(&intent, job.wait_until()).await? {
         Claim::Go { number } => number,
         Claim::Open => return Err(open()),
@@ -42,7 +42,8 @@ async fn fly(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> {
         Claim::Settled(class, record) => return inner.replay(&job.key, class, record),
     };
     let mut claimed = Claimed { inner: &inner, job: &job, leased: None, settled: false };
-    let (route, outcome) = claimed.go(ways, intent.clone(), number).await;
+    let first = claimed.first(first, intent.clone(), number);
+    let (route, outcome) = claimed.go(first, others, &intent).await;
     claimed.settle(outcome.class, || record(&outcome, &route.account));
     drop(claimed);
     if outcome.class == Class::Ambiguous

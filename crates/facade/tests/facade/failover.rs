@@ -3,10 +3,18 @@
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use trunkline::{Client, Clock, ErrorKind, NewCall, Order, RetrySettings};
-use trunkline_core_types::VirtualClock;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use trunkline::keys::StaticKeys;
+use trunkline::providers::ClaudeVoice;
+use trunkline::{
+    Account, Call, Client, Clock, ErrorKind, IdempotencyKey, NewCall, Order, Profile, Provider,
+    ProviderError, RetrySettings,
+};
+use trunkline_core_types::{Judge, Operation, Reply, Verdict, VirtualClock};
 
 use crate::peer::{Does, Peer, builder, named};
 
@@ -170,4 +178,59 @@ async fn an_account_that_is_cut_off_is_asked_last() {
         clock.now() - started < Duration::from_secs(1),
         "no pause for an account that is known to be out"
     );
+}
+
+/// A provider that cannot say any call, and counts how often it was asked to.
+#[derive(Debug)]
+struct Speechless(ClaudeVoice, Arc<AtomicUsize>);
+
+impl Judge for Speechless {
+    fn judge(&self, operation: Operation, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Verdict {
+        self.0.judge(operation, status, headers, body)
+    }
+}
+
+impl Provider for Speechless {
+    fn profile(&self) -> &Profile {
+        self.0.profile()
+    }
+
+    fn origin(&self) -> &str {
+        self.0.origin()
+    }
+
+    fn create(&self, _: &NewCall, _: &IdempotencyKey) -> Result<Request<Bytes>, ProviderError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Err(ProviderError::unsupported("any call"))
+    }
+
+    fn read_call(&self, reply: &Reply) -> Result<Call, ProviderError> {
+        self.0.read_call(reply)
+    }
+
+    fn read_error(&self, reply: &Reply) -> ProviderError {
+        self.0.read_error(reply)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_cannot_say_the_call_is_left_out_at_its_turn() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let speechless = || {
+        let voice = ClaudeVoice::new("http://127.0.0.1:9").unwrap();
+        let keys = StaticKeys::new("key".into()).unwrap();
+        Account::new("speechless", Speechless(voice, asked.clone()), keys).unwrap()
+    };
+    let (first, second) = (Peer::new([Does::Answers(402, NO_FUNDS)]), Peer::new([]));
+    let client = builder().account(named("main", &first)).account(speechless());
+    let client = client.account(named("backup", &second)).build().unwrap();
+    assert_eq!(client.place(keyed("a")).await.unwrap().reference.unwrap().account.as_str(), "backup");
+    assert_eq!(client.place(keyed("b")).await.unwrap().reference.unwrap().account.as_str(), "main");
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "only at its turn");
+
+    let client = builder().account(speechless()).account(named("backup", &second)).build().unwrap();
+    assert_eq!(client.place(keyed("c")).await.unwrap().reference.unwrap().account.as_str(), "backup");
+    let client = builder().account(speechless()).build().unwrap();
+    assert_eq!(client.place(keyed("d")).await.unwrap_err().kind(), ErrorKind::Input);
+    assert_eq!((asked.load(Ordering::Relaxed), first.count(), second.count()), (3, 2, 2));
 }
