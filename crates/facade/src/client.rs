@@ -51,8 +51,9 @@ impl Client {
     pub async fn place(&self, order: impl Into<Order>) -> Result<Placed, Error> {
         let order = order.into();
         let timeout = order.timeout.unwrap_or(self.0.first_route().total).min(MAX_TIME);
-        let deadline = Deadline::At(self.0.shared.clock.now() + timeout);
-        place(self.0.clone(), Job::new(&self.0, order, deadline, Evidence::new())).await
+        let now = self.0.shared.clock.now();
+        let job = Job::new(&self.0, order, Deadline::At(now + timeout), Evidence::new());
+        place(&self.0, job, now).await
     }
 
     /// Places the calls of a stream in the bulk lane: takes no more from it than the pacer serves, and yields each result with its key as

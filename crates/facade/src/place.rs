@@ -18,24 +18,24 @@ use crate::{Error, Placed};
 /// How long the journal may take to say what became of a call whose reply was lost.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Places a call. Two callers of one key share one flight.
-pub(crate) async fn place(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> {
+/// Places a call at `now`, just read. Two callers of one key share one flight.
+pub(crate) async fn place(inner: &Arc<Inner>, job: Job, now: Instant) -> Result<Placed, Error> {
     let key = job.key.clone();
     let placed = if job.shared {
         let (detail, flights) = (job.detail.clone(), inner.clone());
-        flights.flights.join(&key, &detail, fly(inner, job))?.await
+        flights.flights.join(&key, &detail, fly(inner.clone(), job, now))?.await
     } else {
-        fly(inner, job).await
+        fly(inner.clone(), job, now).await
     };
     placed.map_err(|error| error.with_key(&key))
 }
 
-async fn fly(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> {
+async fn fly(inner: Arc<Inner>, job: Job, now: Instant) -> Result<Placed, Error> {
     let _pass = inner.drain.enter().ok_or_else(closed)?;
     let (first, others) = ways(&inner.routes, &job)?;
-    inner.ask(&job).await?;
-    let intent = inner.intent(first.route, &job);
-    let number = match inner.claim(&intent, job.wait_until()).await? {
+    let now = inner.ask(&job, now).await?;
+    let intent = inner.intent(first.route, &job, now);
+    let number = match inner.claim(&intent, now, job.wait_until()).await? {
         Claim::Go { number } => number,
         Claim::Open => return Err(open()),
         Claim::Mismatch => return Err(mismatch()),
@@ -60,19 +60,20 @@ async fn fly(inner: Arc<Inner>, job: Job) -> Result<Placed, Error> {
 }
 
 impl Inner {
-    async fn ask(&self, job: &Job) -> Result<(), Error> {
-        let Some(check) = &self.check else { return Ok(()) };
-        let answer = self.shared.clock.bounded(job.wait_until(), check.allow(&job.call)).await;
-        match answer {
-            Some(Ok(())) => Ok(()),
+    /// The caller's own check; gives the time after it.
+    async fn ask(&self, job: &Job, now: Instant) -> Result<Instant, Error> {
+        let Some(check) = &self.check else { return Ok(now) };
+        let clock = &self.shared.clock;
+        match clock.bounded_at(now, job.wait_until(), check.allow(&job.call)).await {
+            Some(Ok(())) => Ok(clock.now()),
             Some(Err(reason)) => Err(Error::not_allowed(&reason)),
             None => Err(Error::unsent("the on_dial check did not answer in time; nothing was sent")),
         }
     }
 
-    fn intent(&self, route: &Route, job: &Job) -> Arc<Intent> {
-        let left = job.deadline.ends_by().saturating_duration_since(self.shared.clock.now());
-        let fence = self.shared.clock.wall() + left;
+    fn intent(&self, route: &Route, job: &Job, now: Instant) -> Arc<Intent> {
+        let left = job.deadline.ends_by().saturating_duration_since(now);
+        let fence = self.steady.wall_at(now) + left;
         Arc::new(Intent {
             key: job.key.clone(),
             account: route.account.clone(),
@@ -81,9 +82,8 @@ impl Inner {
         })
     }
 
-    async fn claim(&self, intent: &Arc<Intent>, until: Instant) -> Result<Claim, Error> {
+    async fn claim(&self, intent: &Arc<Intent>, now: Instant, until: Instant) -> Result<Claim, Error> {
         let (clock, journal) = (&self.shared.clock, &self.shared.journal);
-        let now = clock.now();
         let at_once = (now < until).then(|| journal.claim_at_once(intent)).flatten();
         let claimed = match at_once {
             Some(claimed) => Some(claimed),

@@ -69,8 +69,8 @@ impl PlaceAll {
         let job = Job::new(&inner, order, deadline, evidence);
         self.running.push(Box::pin(async move {
             let _running = running;
-            let key = job.key.clone();
-            (key, place(inner, job).await)
+            let (key, now) = (job.key.clone(), inner.shared.clock.now());
+            (key, place(&inner, job, now).await)
         }));
     }
 }

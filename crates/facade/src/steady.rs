@@ -35,12 +35,18 @@ impl Steady {
     /// A wall time that has passed by every clock that wrote a fence in this process: never ahead of `wall`, behind it for a day or two
     /// after the wall stepped forward.
     pub(crate) fn passed(&self) -> SystemTime {
-        self.look().1
+        self.look(self.now()).1
+    }
+
+    /// The wall time, for a fence counted from `now`: a reading that may be a little old, since a fence lies as far after it as `passed`
+    /// counts from it.
+    pub(crate) fn wall_at(&self, now: Instant) -> SystemTime {
+        self.look(now).0
     }
 
     /// Both wall times.
-    fn look(&self) -> (SystemTime, SystemTime) {
-        let (now, wall) = (self.inner.now(), self.inner.wall());
+    fn look(&self, now: Instant) -> (SystemTime, SystemTime) {
+        let wall = self.inner.wall();
         let ran = now.saturating_duration_since(self.origin);
         let at_origin = wall.checked_sub(ran).unwrap_or(SystemTime::UNIX_EPOCH);
         // No step panics half-way, so a poisoned lock still guards whole values.
@@ -63,7 +69,7 @@ impl Clock for Steady {
     }
 
     fn wall(&self) -> SystemTime {
-        self.look().0
+        self.wall_at(self.now())
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
@@ -128,6 +134,18 @@ mod tests {
             (clock.wall(), clock.passed()),
             (began + Duration::from_secs(20), fence - Duration::from_secs(20))
         );
+    }
+
+    #[test]
+    fn a_fence_from_an_old_reading_has_not_passed_before_its_time() {
+        for (lag, step) in [(0, 0), (5, 0), (5, 300), (5, -300)] {
+            let (told, clock, _) = clock();
+            let now = clock.now();
+            run(&told, lag, step);
+            let fence = clock.wall_at(now) + Duration::from_secs(30);
+            run(&told, 29 - lag, 300);
+            assert!(clock.passed() < fence, "{lag} {step}");
+        }
     }
 
     #[test]
