@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use trunkline_core_types::{Deadline, Evidence, IdempotencyKey, Lane, NewCall};
 use trunkline_transport::RetrySettings;
 
 use crate::Order;
-use crate::detail::detail;
 use crate::inner::Inner;
 
 /// The most time a call may have from its first byte on. A reconcile lists no further back.
@@ -19,7 +17,6 @@ pub(crate) struct Job {
     /// The key is the caller's, so others may use it too.
     pub(crate) shared: bool,
     pub(crate) call: NewCall,
-    pub(crate) detail: Bytes,
     pub(crate) lane: Lane,
     pub(crate) deadline: Deadline,
     pub(crate) evidence: Evidence,
@@ -34,8 +31,7 @@ impl Job {
             Deadline::At(_) => Lane::Interactive,
             Deadline::AfterPermit { .. } => Lane::Bulk,
         });
-        let (retry, detail) = (order.retry, detail(&order.call));
-        Self { key, shared, detail, call: order.call, lane, deadline, evidence, retry }
+        Self { key, shared, call: order.call, lane, deadline, evidence, retry: order.retry }
     }
 
     /// When its time is over: in bulk counted from its first permit, once it has one.

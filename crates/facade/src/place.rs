@@ -9,6 +9,7 @@ use trunkline_core_types::{
     AccountId, CallRef, Claim, Class, ClockExt, IdempotencyKey, Intent, Outcome, Reply, Scope,
 };
 
+use crate::detail::detail;
 use crate::failover::{Claimed, ways};
 use crate::flights::mismatch;
 use crate::inner::{Inner, Route, closed, refusal};
@@ -19,35 +20,44 @@ use crate::{Error, Placed};
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Places a call at `now`, just read. Two callers of one key share one flight.
-pub(crate) async fn place(inner: &Arc<Inner>, job: Job, now: Instant) -> Result<Placed, Error> {
-    let key = job.key.clone();
-    let placed = if job.shared {
-        let (detail, flights) = (job.detail.clone(), inner.clone());
-        flights.flights.join(&key, &detail, fly(inner.clone(), job, now))?.await
-    } else {
-        fly(inner.clone(), job, now).await
-    };
-    placed.map_err(|error| error.with_key(&key))
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn's future holds each argument twice, and a job is large"
+)]
+pub(crate) fn place(
+    inner: &Arc<Inner>,
+    job: Job,
+    now: Instant,
+) -> impl Future<Output = Result<Placed, Error>> + Send {
+    async move {
+        let detail = detail(&job.call);
+        if !job.shared {
+            return fly(inner, &job, detail, now).await.map_err(|error| error.with_key(&job.key));
+        }
+        let (key, known, owned) = (job.key.clone(), detail.clone(), inner.clone());
+        let flight = async move { fly(&owned, &job, detail, now).await };
+        inner.flights.join(&key, &known, flight)?.await.map_err(|error| error.with_key(&key))
+    }
 }
 
-async fn fly(inner: Arc<Inner>, job: Job, now: Instant) -> Result<Placed, Error> {
+async fn fly(inner: &Inner, job: &Job, detail: Bytes, now: Instant) -> Result<Placed, Error> {
     let _pass = inner.drain.enter().ok_or_else(closed)?;
-    let (first, others) = ways(&inner.routes, &job)?;
-    let now = inner.ask(&job, now).await?;
-    let intent = inner.intent(first.route, &job, now);
+    let (first, others) = ways(&inner.routes, job)?;
+    let now = inner.ask(job, now).await?;
+    let intent = inner.intent(first.route, job, detail, now);
     let number = match inner.claim(&intent, now, job.wait_until()).await? {
         Claim::Go { number } => number,
         Claim::Open => return Err(open()),
         Claim::Mismatch => return Err(mismatch()),
         Claim::Settled(class, record) => return inner.replay(&job.key, class, record),
     };
-    let mut claimed = Claimed { inner: &inner, job: &job, leased: None, settled: false };
+    let mut claimed = Claimed { inner, job, leased: None, settled: false };
     let first = claimed.first(first, intent.clone(), number);
     let (route, outcome) = claimed.go(first, others, &intent).await;
     claimed.settle(outcome.class, || record(&outcome, &route.account));
     drop(claimed);
     if outcome.class == Class::Ambiguous
-        && let Some((class, record)) = inner.proof(&intent, &job).await
+        && let Some((class, record)) = inner.proof(&intent, job).await
     {
         let placed = inner.replay(&job.key, class, record)?;
         return Ok(Placed { replayed: false, tries: outcome.tries, ..placed });
@@ -71,15 +81,10 @@ impl Inner {
         }
     }
 
-    fn intent(&self, route: &Route, job: &Job, now: Instant) -> Arc<Intent> {
+    fn intent(&self, route: &Route, job: &Job, detail: Bytes, now: Instant) -> Arc<Intent> {
         let left = job.deadline.ends_by().saturating_duration_since(now);
         let fence = self.steady.wall_at(now) + left;
-        Arc::new(Intent {
-            key: job.key.clone(),
-            account: route.account.clone(),
-            detail: job.detail.clone(),
-            fence,
-        })
+        Arc::new(Intent { key: job.key.clone(), account: route.account.clone(), detail, fence })
     }
 
     async fn claim(&self, intent: &Arc<Intent>, now: Instant, until: Instant) -> Result<Claim, Error> {

@@ -282,3 +282,11 @@ fn the_error_is_small_and_shared() {
     shared::<trunkline::Client>();
     assert!(size_of::<trunkline::Error>() <= 16);
 }
+
+#[test]
+fn a_call_under_way_is_small() {
+    let client = crate::peer::client(&Peer::new([]));
+    // Many are, and each is moved as a whole when it is spawned.
+    let size = size_of_val(&client.place(call()));
+    assert!(size <= 1600, "{size} bytes");
+}
