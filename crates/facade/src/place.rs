@@ -62,11 +62,11 @@ async fn fly(inner: &Inner, job: &Job, detail: Bytes, now: Instant) -> Result<Pl
         let placed = inner.replay(&job.key, class, record)?;
         return Ok(Placed { replayed: false, tries: outcome.tries, ..placed });
     }
-    let placed = conclude(route, &job.key, &outcome, false)?;
-    if let Some(call) = &placed.call {
+    let placed = conclude(route, &job.key, &outcome, false);
+    if let Ok(Placed { call: Some(call), .. }) = &placed {
         inner.calls().placed(&job.key, &route.account, call);
     }
-    Ok(placed)
+    placed
 }
 
 impl Inner {
