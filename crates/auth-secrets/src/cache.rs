@@ -71,14 +71,14 @@ impl CachedKeys {
 
 impl KeyProvider for CachedKeys {
     fn keys(&self, deadline: Instant) -> BoxFuture<'_, Result<KeySet, KeyError>> {
-        match self.0.0.hit() {
+        match self.0.0.hit_now() {
             Some(keys) => Box::pin(std::future::ready(Ok(KeySet::clone(&keys)))),
             None => Box::pin(self.0.0.wait(deadline)),
         }
     }
 
-    fn in_hand(&self) -> Option<Arc<KeySet>> {
-        self.0.0.hit()
+    fn in_hand(&self, now: Instant) -> Option<Arc<KeySet>> {
+        self.0.0.hit(now)
     }
 
     fn invalidate(&self, version: &str) {

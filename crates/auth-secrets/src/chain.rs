@@ -58,18 +58,18 @@ impl Sign for Signers {
         })
     }
 
-    fn sign_at_once(&self, request: &mut Request<Bytes>) -> Option<Result<(), KeyError>> {
+    fn sign_at_once(&self, request: &mut Request<Bytes>, now: Instant) -> Option<Result<(), KeyError>> {
         for signer in self.in_order() {
             // Whoever then waits for `sign` has every header replaced.
-            if let Err(error) = signer.sign_at_once(request)? {
+            if let Err(error) = signer.sign_at_once(request, now)? {
                 return Some(Err(error));
             }
         }
         Some(Ok(()))
     }
 
-    fn is_ready(&self) -> bool {
-        self.in_order().all(|signer| signer.is_ready())
+    fn is_ready(&self, now: Instant) -> bool {
+        self.in_order().all(|signer| signer.is_ready(now))
     }
 
     fn warm<'a>(&'a self, request: &'a Request<Bytes>, deadline: Instant) -> BoxFuture<'a, ()> {

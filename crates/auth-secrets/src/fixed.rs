@@ -55,7 +55,7 @@ impl KeyProvider for StaticKeys {
         Box::pin(std::future::ready(Ok(KeySet::clone(&self.0))))
     }
 
-    fn in_hand(&self) -> Option<Arc<KeySet>> {
+    fn in_hand(&self, _now: Instant) -> Option<Arc<KeySet>> {
         Some(self.0.clone())
     }
 

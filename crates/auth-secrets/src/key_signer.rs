@@ -148,15 +148,15 @@ impl<S: Scheme> Sign for KeySigner<S> {
         })
     }
 
-    fn sign_at_once(&self, request: &mut Request<Bytes>) -> Option<Result<(), KeyError>> {
+    fn sign_at_once(&self, request: &mut Request<Bytes>, now: Instant) -> Option<Result<(), KeyError>> {
         if let Err(error) = self.check(request) {
             return Some(Err(error));
         }
-        self.keys.in_hand().map(|keys| self.put(&keys, request))
+        self.keys.in_hand(now).map(|keys| self.put(&keys, request))
     }
 
-    fn is_ready(&self) -> bool {
-        self.keys.in_hand().is_some()
+    fn is_ready(&self, now: Instant) -> bool {
+        self.keys.in_hand(now).is_some()
     }
 
     fn warm<'a>(&'a self, request: &'a Request<Bytes>, deadline: Instant) -> BoxFuture<'a, ()> {

@@ -99,8 +99,10 @@ pub trait KeyProvider: fmt::Debug + Send + Sync + 'static {
     /// A [`KeyError`] whose kind says whether waiting may help.
     fn keys(&self, deadline: Instant) -> BoxFuture<'_, Result<KeySet, KeyError>>;
 
-    /// The key as `keys` would give it now, if nothing has to be waited for: what a cache has in hand. Default: none.
-    fn in_hand(&self) -> Option<Arc<KeySet>> {
+    /// The key as `keys` would give it at `now`, if nothing has to be waited for: what a cache has in hand. `now` is what the clock has
+    /// just said to the caller, whose clock is the provider's. Default: none.
+    fn in_hand(&self, now: Instant) -> Option<Arc<KeySet>> {
+        let _ = now;
         None
     }
 

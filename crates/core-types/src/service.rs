@@ -31,14 +31,16 @@ pub trait Sign: Debug + Send + Sync + 'static {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<(), KeyError>>;
 
-    /// Does what `sign` does, if nothing has to be waited for. Default: `None`, upon which callers wait for `sign`.
-    fn sign_at_once(&self, request: &mut Request<Bytes>) -> Option<Result<(), KeyError>> {
-        let _ = request;
+    /// Does what `sign` does, if nothing has to be waited for at `now`, which is what the clock has just said. Default: `None`, upon which
+    /// callers wait for `sign`.
+    fn sign_at_once(&self, request: &mut Request<Bytes>, now: Instant) -> Option<Result<(), KeyError>> {
+        let _ = (request, now);
         None
     }
 
-    /// Whether `sign_at_once` would sign now, so that there is nothing to warm. Default: false.
-    fn is_ready(&self) -> bool {
+    /// Whether `sign_at_once` would sign at `now`, so that there is nothing to warm. Default: false.
+    fn is_ready(&self, now: Instant) -> bool {
+        let _ = now;
         false
     }
 

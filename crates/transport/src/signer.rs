@@ -25,7 +25,8 @@ impl Signer {
 
     async fn signed(&self, mut attempt: Attempt) -> Outcome {
         let epoch = self.sign.epoch();
-        let signed = match self.sign.sign_at_once(attempt.request_mut()) {
+        let now = attempt.at(&*self.clock);
+        let signed = match self.sign.sign_at_once(attempt.request_mut(), now) {
             Some(signed) => signed,
             // Boxed, since most attempts find the key in hand.
             None => Box::pin(self.wait(&mut attempt)).await,
@@ -51,8 +52,9 @@ impl Signer {
 
     async fn wait(&self, attempt: &mut Attempt) -> Result<(), KeyError> {
         let deadline = attempt.deadline().ends_by();
-        let signed = self.sign.sign(attempt.request_mut(), deadline);
-        self.clock.bounded(deadline, signed).await.unwrap_or_else(|| {
+        let signed = self.clock.bounded(deadline, self.sign.sign(attempt.request_mut(), deadline)).await;
+        attempt.refresh(&*self.clock);
+        signed.unwrap_or_else(|| {
             let message = "the signer did not end by the attempt's deadline; allow more time or mend it";
             Err(KeyError::new(KeyErrorKind::Timeout, message))
         })
@@ -72,7 +74,8 @@ impl HttpService for Signer {
     }
 
     fn warm<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, ()> {
-        if self.sign.is_ready() {
+        // Its own reading: the attempt's may be from before a wait, and a permit must not age while a key is fetched.
+        if self.sign.is_ready(self.clock.now()) {
             return self.inner.warm(attempt);
         }
         Box::pin(async move {

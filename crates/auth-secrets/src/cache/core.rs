@@ -44,9 +44,12 @@ impl Core {
         Arc::new(Self { store, backend, settings, born, good, due, state })
     }
 
-    /// The key in hand if it may still be served; starts a refresh if one is due.
-    pub(super) fn hit(self: &Arc<Self>) -> Option<Arc<KeySet>> {
-        let now = self.settings.clock.now();
+    pub(super) fn hit_now(self: &Arc<Self>) -> Option<Arc<KeySet>> {
+        self.hit(self.settings.clock.now())
+    }
+
+    /// The key in hand if it may be served at `now`; starts a refresh if one is due.
+    pub(super) fn hit(self: &Arc<Self>, now: Instant) -> Option<Arc<KeySet>> {
         let good = self.good.load();
         let good = good.as_ref().filter(|good| now < good.hard)?;
         if self.nanos(now) >= self.due.load(Ordering::Acquire) {

@@ -191,6 +191,17 @@ async fn an_outage_is_bridged_until_the_hard_ttl() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_in_hand_is_judged_by_the_callers_reading_of_the_clock() {
+    let bench = Bench::new();
+    assert!(bench.cache.in_hand(bench.clock.now()).is_none());
+    bench.version().await.unwrap();
+    let in_hand = |after| bench.cache.in_hand(bench.clock.now() + after).is_some();
+    assert!(in_hand(3599 * S) && !in_hand(3600 * S));
+    tokio::task::yield_now().await;
+    assert_eq!(bench.store.fetches(), 2, "past the soft TTL it was refreshed behind the caller");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_counts_as_out() {
     let bench = Bench::with_delay(6 * S);
     assert_eq!(bench.version().await, Err(KeyErrorKind::Timeout));

@@ -9,7 +9,7 @@ use trunkline_auth_secrets::{
 };
 use trunkline_core_types::{KeyErrorKind, KeyProvider, MacKey, Sign};
 
-use crate::support::{Shelf, key, origin, request, soon, static_keys};
+use crate::support::{Shelf, key, now, origin, request, soon, static_keys};
 
 const URL: &str = "https://voice.example.com/v1/calls?to=%2B14155550123";
 
@@ -196,14 +196,14 @@ async fn with_keys_in_hand_a_signer_signs_at_once_and_the_same() {
     };
     let ready = chain(static_keys("token"));
     let (mut at_once, mut waited) = (request(URL, b"{}"), request(URL, b"{}"));
-    assert!(ready.is_ready());
-    ready.sign_at_once(&mut at_once).unwrap().unwrap();
+    assert!(ready.is_ready(now()));
+    ready.sign_at_once(&mut at_once, now()).unwrap().unwrap();
     ready.sign(&mut waited, soon()).await.unwrap();
     assert_eq!(at_once.headers(), waited.headers());
     assert_eq!(at_once.headers().len(), 2);
 
     let mut elsewhere = request("https://evil.example/v1/calls", b"{}");
-    let error = ready.sign_at_once(&mut elsewhere).unwrap().unwrap_err();
+    let error = ready.sign_at_once(&mut elsewhere, now()).unwrap().unwrap_err();
     assert_eq!(error.kind(), KeyErrorKind::WrongOrigin);
     assert!(elsewhere.headers().is_empty());
 }
@@ -213,12 +213,12 @@ async fn a_key_that_is_not_in_hand_is_waited_for() {
     let cache = CachedKeys::new(static_keys("token"), CacheSettings::default()).unwrap();
     let signer = BearerSigner::new(origin(), Arc::new(cache));
     let mut request = request(URL, b"{}");
-    assert!(!signer.is_ready());
-    assert!(signer.sign_at_once(&mut request).is_none());
+    assert!(!signer.is_ready(now()));
+    assert!(signer.sign_at_once(&mut request, now()).is_none());
     assert!(request.headers().is_empty());
     signer.warm(&request, soon()).await;
-    assert!(signer.is_ready());
-    signer.sign_at_once(&mut request).unwrap().unwrap();
+    assert!(signer.is_ready(now()));
+    signer.sign_at_once(&mut request, now()).unwrap().unwrap();
     assert!(signer.learn(signer.epoch(), StatusCode::UNAUTHORIZED, &HeaderMap::new()));
-    assert!(!signer.is_ready(), "a refused key is not in hand any more");
+    assert!(!signer.is_ready(now()), "a refused key is not in hand any more");
 }

@@ -22,8 +22,12 @@ pub(crate) fn request(url: &str, body: &[u8]) -> Request<Bytes> {
     Request::post(url).body(Bytes::copy_from_slice(body)).unwrap()
 }
 
+pub(crate) fn now() -> Instant {
+    SystemClock::new().now()
+}
+
 pub(crate) fn soon() -> Instant {
-    SystemClock::new().now() + Duration::from_secs(10)
+    now() + Duration::from_secs(10)
 }
 
 pub(crate) fn key(value: &str, version: &str) -> KeySet {

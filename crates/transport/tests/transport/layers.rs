@@ -387,6 +387,69 @@ async fn a_signer_that_ignores_its_deadline_ends_with_the_attempts_own_and_nothi
     assert!(entries(&below.log).is_empty());
 }
 
+/// A signer that keeps the readings of the clock that it is given, and the layer below it, which keeps the attempt's.
+#[derive(Debug, Default)]
+struct Timed {
+    readings: Mutex<Vec<Instant>>,
+    /// How long its key takes; zero is in hand.
+    slow: Duration,
+}
+
+impl Sign for Timed {
+    fn sign<'a>(&'a self, _: &'a mut Request<Bytes>, _: Instant) -> BoxFuture<'a, Result<(), KeyError>> {
+        let clock = VirtualClock::new();
+        Box::pin(async move {
+            clock.sleep_until(clock.now() + self.slow).await;
+            Ok(())
+        })
+    }
+
+    fn sign_at_once(&self, _: &mut Request<Bytes>, now: Instant) -> Option<Result<(), KeyError>> {
+        self.readings.lock().unwrap().push(now);
+        self.slow.is_zero().then_some(Ok(()))
+    }
+
+    fn is_ready(&self, now: Instant) -> bool {
+        self.readings.lock().unwrap().push(now);
+        true
+    }
+}
+
+impl HttpService for Timed {
+    fn send(&self, mut attempt: Attempt) -> BoxFuture<'_, Outcome> {
+        self.readings.lock().unwrap().push(attempt.at(&VirtualClock::new()));
+        Box::pin(async { reply(Class::Accepted, 201) })
+    }
+
+    fn warm<'a>(&'a self, _: &'a Attempt) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signer_goes_by_the_attempts_reading_and_warms_by_one_of_its_own() {
+    let (clock, timed) = (VirtualClock::new(), Arc::new(Timed::default()));
+    let signer = Signer::new(timed.clone(), timed.clone(), Arc::new(clock));
+    let mut attempt = create();
+    let before = attempt.at(&clock);
+    clock.sleep_until(before + Duration::from_secs(60)).await;
+    let after = clock.now();
+    signer.warm(&attempt).await;
+    let permitted = after - Duration::from_secs(1);
+    attempt.permit(permitted, after);
+    signer.send(attempt).await;
+    assert_eq!(*timed.readings.lock().unwrap(), [after, permitted, permitted]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_wait_for_the_key_the_attempts_reading_is_a_new_one() {
+    let (clock, slow) = (VirtualClock::new(), Duration::from_secs(2));
+    let timed = Arc::new(Timed { slow, ..Timed::default() });
+    let began = clock.now();
+    Signer::new(timed.clone(), timed.clone(), Arc::new(clock)).send(create()).await;
+    assert_eq!(*timed.readings.lock().unwrap(), [began, began + slow]);
+}
+
 #[derive(Debug)]
 struct Notebook {
     log: Log,
