@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::AccountId;
@@ -41,12 +41,12 @@ impl Reply {
     /// and the body. Headers are not kept.
     pub fn to_record(&self, account: &AccountId) -> Bytes {
         let name = account.as_str().as_bytes();
-        let mut record = BytesMut::with_capacity(3 + name.len() + self.body().len());
-        record.put_u8(name.len() as u8);
-        record.put_slice(name);
-        record.put_u16(self.status().as_u16());
-        record.put_slice(self.body());
-        record.freeze()
+        let mut record = Vec::with_capacity(3 + name.len() + self.body().len());
+        record.push(name.len() as u8);
+        record.extend_from_slice(name);
+        record.extend_from_slice(&self.status().as_u16().to_be_bytes());
+        record.extend_from_slice(self.body());
+        record.into()
     }
 
     /// The account and the reply of a record; `None` if it is not one.
