@@ -40,7 +40,7 @@ impl Scheme for Basic {
         let mut text = Zeroizing::new(String::with_capacity(6 + pair.len().div_ceil(3) * 4));
         text.push_str("Basic ");
         STANDARD.encode_string(pair.as_bytes(), &mut text);
-        sensitive(&text)
+        sensitive(text.as_bytes())
     }
 
     fn put(made: &HeaderValue, request: &mut Request<Bytes>) -> Result<(), KeyError> {

@@ -26,7 +26,7 @@ impl Scheme for Bearer {
             return Err(KeyError::new(KeyErrorKind::Invalid, shape));
         }
         let text = Zeroizing::new(format!("Bearer {}", key.expose()));
-        sensitive(&text)
+        sensitive(text.as_bytes())
     }
 
     fn put(made: &HeaderValue, request: &mut Request<Bytes>) -> Result<(), KeyError> {

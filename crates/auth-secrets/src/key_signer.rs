@@ -213,8 +213,8 @@ impl<S: Scheme> fmt::Debug for KeySigner<S> {
 }
 
 /// A header value that no log of headers prints.
-pub(crate) fn sensitive(text: &str) -> Result<HeaderValue, KeyError> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| {
+pub(crate) fn sensitive(text: &[u8]) -> Result<HeaderValue, KeyError> {
+    let mut value = HeaderValue::from_bytes(text).map_err(|_| {
         KeyError::new(KeyErrorKind::Invalid, "the key cannot be a header; store printable text")
     })?;
     value.set_sensitive(true);

@@ -29,7 +29,7 @@ impl Scheme for XSignature {
     }
 
     fn put(made: &MacKey, request: &mut Request<Bytes>) -> Result<(), KeyError> {
-        let signature = sensitive(&made.x_signature(request.body()))?;
+        let signature = sensitive(&made.x_signature_bytes(request.body()))?;
         request.headers_mut().insert(X_SIGNATURE, signature);
         Ok(())
     }

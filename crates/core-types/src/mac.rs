@@ -10,7 +10,8 @@ use subtle::ConstantTimeEq;
 #[derive(Clone)]
 pub struct MacKey(Hmac<Sha256>);
 
-const PREFIX: &str = "sha256=";
+/// `sha256=` and 64 digits.
+const LENGTH: usize = 71;
 
 impl MacKey {
     /// Keys the MAC with the secret's bytes as they are. An empty secret is refused where keys are loaded.
@@ -26,7 +27,7 @@ impl MacKey {
         mac.finalize().into_bytes().into()
     }
 
-    /// The header's value: `sha256=` and 64 lower-case hex digits.
+    /// The header's value as text; see [`MacKey::x_signature_bytes`].
     ///
     /// ```
     /// # use trunkline_core_types::MacKey;
@@ -34,20 +35,22 @@ impl MacKey {
     /// assert!(header.starts_with("sha256=d0632805491b6be7"));
     /// ```
     pub fn x_signature(&self, body: &[u8]) -> String {
+        self.x_signature_bytes(body).map(char::from).iter().collect()
+    }
+
+    /// The header's value: `sha256=` and 64 lower-case hex digits.
+    pub fn x_signature_bytes(&self, body: &[u8]) -> [u8; LENGTH] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut header = String::with_capacity(PREFIX.len() + 64);
-        header.push_str(PREFIX);
-        for byte in self.mac(body) {
-            header.push(char::from(HEX[usize::from(byte >> 4)]));
-            header.push(char::from(HEX[usize::from(byte & 15)]));
+        let mut header = *b"sha256=0000000000000000000000000000000000000000000000000000000000000000";
+        for (digits, byte) in header[7..].as_chunks_mut().0.iter_mut().zip(self.mac(body)) {
+            *digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
         }
         header
     }
 
     /// Whether the header signs the body, in constant time. Upper-case digits, other prefixes and spaces are refused.
     pub fn verify_x_signature(&self, header: &[u8], body: &[u8]) -> bool {
-        let digits_fit = header.len() == PREFIX.len() + 64;
-        digits_fit && bool::from(self.x_signature(body).as_bytes().ct_eq(header))
+        header.len() == LENGTH && bool::from(self.x_signature_bytes(body).ct_eq(header))
     }
 }
 
