@@ -58,14 +58,16 @@ impl Sign for Signers {
         })
     }
 
-    fn sign_at_once(&self, request: &mut Request<Bytes>, now: Instant) -> Option<Result<(), KeyError>> {
+    fn sign_at_once(&self, request: &mut Request<Bytes>, now: Instant) -> Option<Result<u64, KeyError>> {
+        let mut epoch = 0_u64;
         for signer in self.in_order() {
             // Whoever then waits for `sign` has every header replaced.
-            if let Err(error) = signer.sign_at_once(request, now)? {
-                return Some(Err(error));
+            match signer.sign_at_once(request, now)? {
+                Ok(signed) => epoch = epoch.wrapping_add(signed),
+                Err(error) => return Some(Err(error)),
             }
         }
-        Some(Ok(()))
+        Some(Ok(epoch))
     }
 
     fn is_ready(&self, now: Instant) -> bool {

@@ -93,8 +93,12 @@ impl<S: Scheme> KeySigner<S> {
         }
     }
 
-    /// What the scheme makes of this key, once per version.
-    fn made(&self, key: &Key) -> Result<Arc<Made<S::Made>>, KeyError> {
+    /// Hands on what the scheme makes of this key, once per version.
+    fn with_made<T>(
+        &self,
+        key: &Key,
+        then: impl FnOnce(&Made<S::Made>) -> Result<T, KeyError>,
+    ) -> Result<T, KeyError> {
         // Read first: all callers share the line that is written.
         if self.dropped.load(Ordering::Relaxed) {
             self.dropped.store(false, Ordering::Relaxed);
@@ -102,17 +106,18 @@ impl<S: Scheme> KeySigner<S> {
         if let Some(made) = &*self.made.load()
             && *made.version == *key.version()
         {
-            return Ok(made.clone());
+            return then(made);
         }
         let value = S::make(key)?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let made = Arc::new(Made { version: key.version().into(), value, number });
         self.made.store(Some(made.clone()));
-        Ok(made)
+        then(&made)
     }
 
-    fn put(&self, keys: &KeySet, request: &mut Request<Bytes>) -> Result<(), KeyError> {
-        S::put(&self.made(&keys.current)?.value, request)
+    /// The epoch of the key that is now on the request.
+    fn put(&self, keys: &KeySet, request: &mut Request<Bytes>) -> Result<u64, KeyError> {
+        self.with_made(&keys.current, |made| S::put(&made.value, request).map(|()| made.number))
     }
 
     fn check(&self, request: &Request<Bytes>) -> Result<(), KeyError> {
@@ -144,11 +149,11 @@ impl<S: Scheme> Sign for KeySigner<S> {
         Box::pin(async move {
             self.check(request)?;
             let keys = self.keys.keys(deadline).await?;
-            self.put(&keys, request)
+            self.put(&keys, request).map(|_| ())
         })
     }
 
-    fn sign_at_once(&self, request: &mut Request<Bytes>, now: Instant) -> Option<Result<(), KeyError>> {
+    fn sign_at_once(&self, request: &mut Request<Bytes>, now: Instant) -> Option<Result<u64, KeyError>> {
         if let Err(error) = self.check(request) {
             return Some(Err(error));
         }
@@ -165,7 +170,7 @@ impl<S: Scheme> Sign for KeySigner<S> {
             if self.check(request).is_ok()
                 && let Ok(keys) = self.keys.keys(deadline).await
             {
-                let _ = self.made(&keys.current);
+                let _ = self.with_made(&keys.current, |_| Ok(()));
             }
         })
     }

@@ -31,9 +31,9 @@ pub trait Sign: Debug + Send + Sync + 'static {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<(), KeyError>>;
 
-    /// Does what `sign` does, if nothing has to be waited for at `now`, which is what the clock has just said. Default: `None`, upon which
-    /// callers wait for `sign`.
-    fn sign_at_once(&self, request: &mut Request<Bytes>, now: Instant) -> Option<Result<(), KeyError>> {
+    /// Does what `sign` does, if nothing has to be waited for at `now`, which is what the clock has just said, and tells the epoch of the key
+    /// that signed. Default: `None`, upon which callers wait for `sign`.
+    fn sign_at_once(&self, request: &mut Request<Bytes>, now: Instant) -> Option<Result<u64, KeyError>> {
         let _ = (request, now);
         None
     }
@@ -52,12 +52,13 @@ pub trait Sign: Debug + Send + Sync + 'static {
         })
     }
 
-    /// Another number for each key that signs. Read before `sign`, it tells `learn` whether the key is still the same. Default: 0.
+    /// Another number for each key that signs. Read before `sign`, it tells `learn` whether the key is still the same; `sign_at_once` tells
+    /// it itself. Default: 0.
     fn epoch(&self) -> u64 {
         0
     }
 
-    /// Learns from the reply to a request that was signed after `epoch` was read. True if it was a 401 and asking again may help: the key
+    /// Learns from the reply to a request that was signed in this epoch, or after it was read. True if it was a 401 and asking again may help: the key
     /// that signed is dropped now, for the first time and once per version, or it was before and the next signature has another one or one
     /// fetched anew. A key that came since is not the one refused.
     fn learn(&self, epoch: u64, status: StatusCode, headers: &HeaderMap) -> bool {

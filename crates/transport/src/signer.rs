@@ -24,16 +24,16 @@ impl Signer {
     }
 
     async fn signed(&self, mut attempt: Attempt) -> Outcome {
-        let epoch = self.sign.epoch();
         let now = attempt.at(&*self.clock);
         let signed = match self.sign.sign_at_once(attempt.request_mut(), now) {
             Some(signed) => signed,
             // Boxed, since most attempts find the key in hand.
             None => Box::pin(self.wait(&mut attempt)).await,
         };
-        if let Err(error) = signed {
-            return Outcome::unsent(no_key(error));
-        }
+        let epoch = match signed {
+            Ok(epoch) => epoch,
+            Err(error) => return Outcome::unsent(no_key(error)),
+        };
         let evidence = attempt.evidence().clone();
         let mut outcome = self.inner.send(attempt).await;
         let Ok(reply) = &outcome.result else { return outcome };
@@ -50,14 +50,14 @@ impl Signer {
         outcome
     }
 
-    async fn wait(&self, attempt: &mut Attempt) -> Result<(), KeyError> {
+    /// Signs once the key is there, in the epoch of then or a later one.
+    async fn wait(&self, attempt: &mut Attempt) -> Result<u64, KeyError> {
+        let epoch = self.sign.epoch();
         let deadline = attempt.deadline().ends_by();
         let signed = self.clock.bounded(deadline, self.sign.sign(attempt.request_mut(), deadline)).await;
         attempt.refresh(&*self.clock);
-        signed.unwrap_or_else(|| {
-            let message = "the signer did not end by the attempt's deadline; allow more time or mend it";
-            Err(KeyError::new(KeyErrorKind::Timeout, message))
-        })
+        let late = "the signer did not end by the attempt's deadline; allow more time or mend it";
+        signed.unwrap_or_else(|| Err(KeyError::new(KeyErrorKind::Timeout, late))).map(|()| epoch)
     }
 }
 

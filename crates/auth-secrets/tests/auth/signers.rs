@@ -148,6 +148,20 @@ async fn a_401_that_comes_late_refuses_no_newer_key() {
     assert!(!learn(chain.epoch()), "kv-2 was fetched anew and is refused all the same");
 }
 
+#[test]
+fn signing_at_once_tells_the_epoch_of_the_keys_that_signed() {
+    let (token, secret) = (Shelf::new(key("one", "kv-1")), Shelf::new(key("mac", "kv-9")));
+    let chain = Signers::new(BearerSigner::new(origin(), token.clone()))
+        .with_body_signature(XSignatureSigner::new(origin(), secret.clone()));
+    let sign = || chain.sign_at_once(&mut request(URL, b""), now()).unwrap().unwrap();
+    let learn = |epoch| chain.learn(epoch, StatusCode::UNAUTHORIZED, &HeaderMap::new());
+    let old = sign();
+    *token.now.lock().unwrap() = key("two", "kv-2");
+    let new = sign();
+    assert!(learn(old) && token.invalidated.lock().unwrap().is_empty());
+    assert!(learn(new) && *token.invalidated.lock().unwrap() == ["kv-2"]);
+}
+
 #[tokio::test]
 async fn keys_that_cannot_be_sent_are_refused_unseen() {
     let refused: [Box<dyn Sign>; 3] = [
@@ -197,7 +211,7 @@ async fn with_keys_in_hand_a_signer_signs_at_once_and_the_same() {
     let ready = chain(static_keys("token"));
     let (mut at_once, mut waited) = (request(URL, b"{}"), request(URL, b"{}"));
     assert!(ready.is_ready(now()));
-    ready.sign_at_once(&mut at_once, now()).unwrap().unwrap();
+    assert_eq!(ready.sign_at_once(&mut at_once, now()).unwrap().unwrap(), ready.epoch());
     ready.sign(&mut waited, soon()).await.unwrap();
     assert_eq!(at_once.headers(), waited.headers());
     assert_eq!(at_once.headers().len(), 2);
@@ -218,7 +232,7 @@ async fn a_key_that_is_not_in_hand_is_waited_for() {
     assert!(request.headers().is_empty());
     signer.warm(&request, soon()).await;
     assert!(signer.is_ready(now()));
-    signer.sign_at_once(&mut request, now()).unwrap().unwrap();
-    assert!(signer.learn(signer.epoch(), StatusCode::UNAUTHORIZED, &HeaderMap::new()));
+    let epoch = signer.sign_at_once(&mut request, now()).unwrap().unwrap();
+    assert!(signer.learn(epoch, StatusCode::UNAUTHORIZED, &HeaderMap::new()));
     assert!(!signer.is_ready(now()), "a refused key is not in hand any more");
 }

@@ -53,6 +53,10 @@ impl KeyProvider for Shelf {
         Box::pin(async move { Ok(keys) })
     }
 
+    fn in_hand(&self, _now: Instant) -> Option<Arc<KeySet>> {
+        Some(Arc::new(self.now.lock().unwrap().clone()))
+    }
+
     fn invalidate(&self, version: &str) {
         self.invalidated.lock().unwrap().push(version.to_owned());
     }

@@ -404,9 +404,9 @@ impl Sign for Timed {
         })
     }
 
-    fn sign_at_once(&self, _: &mut Request<Bytes>, now: Instant) -> Option<Result<(), KeyError>> {
+    fn sign_at_once(&self, _: &mut Request<Bytes>, now: Instant) -> Option<Result<u64, KeyError>> {
         self.readings.lock().unwrap().push(now);
-        self.slow.is_zero().then_some(Ok(()))
+        self.slow.is_zero().then_some(Ok(0))
     }
 
     fn is_ready(&self, now: Instant) -> bool {
