@@ -77,9 +77,14 @@ pub(super) fn create(
     call: &NewCall,
     key: &IdempotencyKey,
 ) -> Result<Request<Bytes>, ProviderError> {
-    let mut request = request(Method::POST, at.create.clone(), body(call)?);
+    // The key behind the body in one buffer, which all copies of the request share.
+    let mut body = body(call, key.as_str().len())?;
+    let end = body.len();
+    body.extend_from_slice(key.as_str().as_bytes());
+    let mut body = Bytes::from(body);
     let unusable = |_| InputError::new("idempotency_key", "cannot travel in a header");
-    let mut key = HeaderValue::from_str(key.as_str()).map_err(unusable)?;
+    let mut key = HeaderValue::from_maybe_shared(body.split_off(end)).map_err(unusable)?;
+    let mut request = request(Method::POST, at.create.clone(), body);
     // Callers put anything into their keys; a sensitive value prints as a word.
     key.set_sensitive(true);
     request.headers_mut().insert(CONTENT_TYPE, JSON);
@@ -141,8 +146,9 @@ fn percent_encoded(text: &str) -> String {
 }
 
 /// The body of a create. The order of the fields is part of the contract with ourselves: same call, same bytes.
-fn body(call: &NewCall) -> Result<Bytes, ProviderError> {
-    let mut json = Vec::with_capacity(room(call));
+/// With room for so much behind it.
+fn body(call: &NewCall, behind: usize) -> Result<Vec<u8>, ProviderError> {
+    let mut json = Vec::with_capacity(room(call) + behind);
     json.extend_from_slice(b"{\"to\":\"");
     call.to.expose_to(&mut json);
     match &call.speech {
@@ -211,12 +217,12 @@ fn write(json: &mut Vec<u8>, text: &str) -> Result<(), ProviderError> {
         .map_err(|_| ProviderError::new(ProviderErrorKind::Input, "the call cannot be written as JSON"))
 }
 
-fn bounded(body: Vec<u8>) -> Result<Bytes, ProviderError> {
+fn bounded(body: Vec<u8>) -> Result<Vec<u8>, ProviderError> {
     if body.len() > MAX_BODY {
         let problem = format!("{} bytes; at most {MAX_BODY}: shorten the text or the tags", body.len());
         return Err(InputError::new("body", problem).into());
     }
-    Ok(body.into())
+    Ok(body)
 }
 
 /// The fields of a call are public, so what its setters check is checked once more.
