@@ -40,10 +40,10 @@ impl MacKey {
 
     /// The header's value: `sha256=` and 64 lower-case hex digits.
     pub fn x_signature_bytes(&self, body: &[u8]) -> [u8; LENGTH] {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
         let mut header = *b"sha256=0000000000000000000000000000000000000000000000000000000000000000";
         for (digits, byte) in header[7..].as_chunks_mut().0.iter_mut().zip(self.mac(body)) {
-            *digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+            *digits = [digit(byte >> 4), digit(byte & 15)];
         }
         header
     }
