@@ -20,7 +20,7 @@ pub(super) struct Core {
     settings: CacheSettings,
     born: Instant,
     good: ArcSwapOption<Good>,
-    /// Nanoseconds after `born` from which a hit starts a refresh: read on each hit, so it is outside of the lock.
+    /// Nanoseconds after `born` from which a hit past the soft TTL starts a refresh: read on each of them, so it is outside of the lock.
     due: AtomicU64,
     state: Mutex<State>,
 }
@@ -29,6 +29,7 @@ pub(super) struct Core {
 struct Good {
     keys: Arc<KeySet>,
     since: Instant,
+    soft: Instant,
     hard: Instant,
 }
 
@@ -52,7 +53,7 @@ impl Core {
     pub(super) fn hit(self: &Arc<Self>, now: Instant) -> Option<Arc<KeySet>> {
         let good = self.good.load();
         let good = good.as_ref().filter(|good| now < good.hard)?;
-        if self.nanos(now) >= self.due.load(Ordering::Acquire) {
+        if now >= good.soft && self.nanos(now) >= self.due.load(Ordering::Acquire) {
             // A failure to start one is no failure of the hit.
             let _ = self.start(now);
         }
@@ -142,17 +143,17 @@ impl Core {
         let now = self.settings.clock.now();
         let result = result.and_then(|keys| self.keep(keys, now));
         let mut state = self.lock();
-        if let (Ok((good, _)), Some(refusals)) = (&result, refusals)
+        if let (Ok(good), Some(refusals)) = (&result, refusals)
             && state.refused_after(refusals, good.keys.current.version())
         {
             return None;
         }
         state.flight = None;
         match &result {
-            Ok((good, due)) => {
+            Ok(good) => {
                 state.failure = None;
                 self.good.store(Some(good.clone()));
-                self.due.store(self.nanos(*due), Ordering::Release);
+                self.due.store(self.nanos(good.soft), Ordering::Release);
             }
             Err(error) => {
                 state.failed(error.clone(), now, &*self.settings.entropy);
@@ -166,7 +167,7 @@ impl Core {
                 self.report_stale(now);
             }
         }
-        Some(result.map(|(good, _)| KeySet::clone(&good.keys)))
+        Some(result.map(|good| KeySet::clone(&good.keys)))
     }
 
     fn report_stale(&self, now: Instant) {
@@ -177,7 +178,7 @@ impl Core {
     }
 
     /// The key with the moments at which it is due and over.
-    fn keep(&self, keys: KeySet, now: Instant) -> Result<(Arc<Good>, Instant), KeyError> {
+    fn keep(&self, keys: KeySet, now: Instant) -> Result<Arc<Good>, KeyError> {
         let left = match keys.current.not_after() {
             Some(end) => end.duration_since(self.settings.clock.wall()).unwrap_or_default(),
             None => Duration::MAX,
@@ -189,7 +190,7 @@ impl Core {
         let jitter = 0.9 + 0.2 * self.settings.entropy.fraction();
         let hard = self.settings.hard_ttl.min(left);
         let soft = self.settings.soft_ttl.mul_f64(jitter).min(hard.mul_f64(0.9));
-        Ok((Arc::new(Good { keys: Arc::new(keys), since: now, hard: now + hard }), now + soft))
+        Ok(Arc::new(Good { keys: Arc::new(keys), since: now, soft: now + soft, hard: now + hard }))
     }
 
     fn nanos(&self, at: Instant) -> u64 {
