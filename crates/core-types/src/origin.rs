@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use http::Uri;
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 
 use crate::InputError;
 
@@ -50,8 +50,8 @@ impl Origin {
 
     /// Whether a request's URL goes to this origin.
     pub fn serves(&self, uri: &Uri) -> bool {
-        let scheme = if self.https { "https" } else { "http" };
-        uri.scheme_str() == Some(scheme)
+        let scheme = if self.https { Scheme::HTTPS } else { Scheme::HTTP };
+        uri.scheme() == Some(&scheme)
             && uri
                 .authority()
                 .is_some_and(|authority| authority.as_str() == &*self.authority || self.same_place(authority))

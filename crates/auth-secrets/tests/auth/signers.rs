@@ -60,6 +60,9 @@ async fn a_host_header_cannot_carry_the_credential_elsewhere() {
         let mut request = request(URL, b"");
         request.headers_mut().insert(HOST, HeaderValue::from_static(host));
         assert_eq!(signer.sign(&mut request, soon()).await.is_ok(), fits, "{host:?}");
+        request.headers_mut().insert(HOST, HeaderValue::from_static("voice.example.com"));
+        request.headers_mut().append(HOST, HeaderValue::from_static(host));
+        assert_eq!(signer.sign(&mut request, soon()).await.is_ok(), fits, "a second one, {host:?}");
     }
 }
 
