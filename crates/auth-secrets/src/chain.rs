@@ -87,8 +87,9 @@ impl Sign for Signers {
     }
 
     fn learn(&self, epoch: u64, status: StatusCode, headers: &HeaderMap) -> bool {
-        let same = self.epoch() == epoch;
-        // Each has to hear of it: any of them may hold the key that was refused.
+        // Only a 401 is about a key.
+        let same = status == StatusCode::UNAUTHORIZED && self.epoch() == epoch;
+        // Each has to hear of it: any of them may hold the key that was refused, or go by the headers.
         self.in_order().fold(false, |learned, signer| {
             let epoch = if same { signer.epoch() } else { Self::PAST };
             signer.learn(epoch, status, headers) | learned

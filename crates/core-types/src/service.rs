@@ -58,9 +58,9 @@ pub trait Sign: Debug + Send + Sync + 'static {
         0
     }
 
-    /// Learns from the reply to a request that was signed in this epoch, or after it was read. True if it was a 401 and asking again may help: the key
-    /// that signed is dropped now, for the first time and once per version, or it was before and the next signature has another one or one
-    /// fetched anew. A key that came since is not the one refused.
+    /// Learns from the reply to a request that was signed in this epoch, or after it was read; only of a 401 is the epoch reliable. True if
+    /// it was a 401 and asking again may help: the key that signed is dropped now, for the first time and once per version, or it was before
+    /// and the next signature has another one or one fetched anew. A key that came since is not the one refused.
     fn learn(&self, epoch: u64, status: StatusCode, headers: &HeaderMap) -> bool {
         let _ = (epoch, status, headers);
         false

@@ -1,6 +1,6 @@
 //! Origin, headers, and what a 401 teaches.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -70,7 +70,7 @@ async fn a_host_header_cannot_carry_the_credential_elsewhere() {
 async fn a_chain_signs_the_body_last_and_replaces_what_was_there() {
     let chain = Signers::new(BearerSigner::new(origin(), static_keys("token")))
         .with_body_signature(XSignatureSigner::new(origin(), static_keys("secret")))
-        .and(Appender);
+        .and(Appender::default());
     let mut request = request(URL, b"body");
     request.headers_mut().append(X_SIGNATURE, HeaderValue::from_static("stale"));
     request.headers_mut().append(X_SIGNATURE, HeaderValue::from_static("staler"));
@@ -81,9 +81,24 @@ async fn a_chain_signs_the_body_last_and_replaces_what_was_there() {
     assert_eq!(all(X_SIGNATURE), [MacKey::new(b"secret").x_signature(b"body!").as_str()]);
 }
 
-/// Changes the body, so that an order other than ours shows.
-#[derive(Debug)]
-struct Appender;
+#[test]
+fn every_signer_of_a_chain_hears_of_every_reply() {
+    let all: [Appender; 3] = Default::default();
+    let [first, second, last] = all.clone();
+    let chain = Signers::new(first).with_body_signature(last).and(second);
+    for status in [StatusCode::OK, StatusCode::UNAUTHORIZED] {
+        assert!(!chain.learn(chain.epoch(), status, &HeaderMap::new()));
+    }
+    for appender in all {
+        assert_eq!(*appender.heard.lock().unwrap(), [StatusCode::OK, StatusCode::UNAUTHORIZED]);
+    }
+}
+
+/// Changes the body, so that an order other than ours shows, and keeps what it hears.
+#[derive(Debug, Clone, Default)]
+struct Appender {
+    heard: Arc<Mutex<Vec<StatusCode>>>,
+}
 
 impl Sign for Appender {
     fn sign<'a>(
@@ -93,6 +108,11 @@ impl Sign for Appender {
     ) -> trunkline_core_types::BoxFuture<'a, Result<(), trunkline_core_types::KeyError>> {
         *request.body_mut() = [request.body(), &b"!"[..]].concat().into();
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn learn(&self, _: u64, status: StatusCode, _: &HeaderMap) -> bool {
+        self.heard.lock().unwrap().push(status);
+        false
     }
 }
 
