@@ -1,5 +1,7 @@
 //! One attempt on its way down the stack, and the spare copy from which only the retry gate can make another.
 
+mod spare;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -7,8 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::Request;
 
-use crate::gate::RepeatToken;
 use crate::{AccountId, Clock, Evidence, IdempotencyKey, Lane, Operation};
+
+pub use spare::Spare;
 
 /// When an operation has to be over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,32 +86,21 @@ pub struct Attempt(Box<Parts>);
 
 struct Parts {
     request: Request<Bytes>,
+    terms: Terms,
+    start_by: Option<Instant>,
+    at: Option<Instant>,
+}
+
+/// What an attempt has in common with its repeats, beside the request.
+#[derive(Clone)]
+struct Terms {
     operation: Operation,
     number: u32,
     lane: Lane,
     deadline: Deadline,
-    start_by: Option<Instant>,
-    at: Option<Instant>,
     evidence: Evidence,
     idempotency: Idempotency,
     intent: Option<Arc<Intent>>,
-}
-
-impl Parts {
-    fn copy(&self) -> Self {
-        Self {
-            request: self.request.clone(),
-            operation: self.operation,
-            number: self.number,
-            lane: self.lane,
-            deadline: self.deadline,
-            start_by: None,
-            at: None,
-            evidence: self.evidence.clone(),
-            idempotency: self.idempotency,
-            intent: self.intent.clone(),
-        }
-    }
 }
 
 impl Attempt {
@@ -158,41 +150,34 @@ impl Attempt {
         intent: Option<Arc<Intent>>,
     ) -> Self {
         let (evidence, lane) = (Evidence::new(), Lane::Interactive);
-        let parts = Parts {
-            request,
-            operation,
-            number: 1,
-            lane,
-            deadline,
-            start_by: None,
-            at: None,
-            evidence,
-            idempotency,
-            intent,
-        };
-        Self(Box::new(parts))
+        let terms = Terms { operation, number: 1, lane, deadline, evidence, idempotency, intent };
+        Self::of(request, terms)
+    }
+
+    fn of(request: Request<Bytes>, terms: Terms) -> Self {
+        Self(Box::new(Parts { request, terms, start_by: None, at: None }))
     }
 
     /// Waits in this line for its permit. Default: interactive.
     #[must_use]
     pub fn in_lane(mut self, lane: Lane) -> Self {
-        self.0.lane = lane;
+        self.0.terms.lane = lane;
         self
     }
 
     /// Numbered from here, as the journal's claim said. Default: 1.
     #[must_use]
     pub fn numbered(mut self, number: u32) -> Self {
-        self.0.number = number;
-        self.0.evidence.note_number(number);
+        self.0.terms.number = number;
+        self.0.terms.evidence.note_number(number);
         self
     }
 
     /// Reports into this cell, which the caller keeps. Default: a cell of its own.
     #[must_use]
     pub fn reporting_to(mut self, evidence: Evidence) -> Self {
-        evidence.note_number(self.0.number);
-        self.0.evidence = evidence;
+        evidence.note_number(self.0.terms.number);
+        self.0.terms.evidence = evidence;
         self
     }
 
@@ -213,27 +198,27 @@ impl Attempt {
 
     /// What it does.
     pub fn operation(&self) -> Operation {
-        self.0.operation
+        self.0.terms.operation
     }
 
     /// Attempts of one key are numbered upwards.
     pub fn number(&self) -> u32 {
-        self.0.number
+        self.0.terms.number
     }
 
     /// Which line it waits in.
     pub fn lane(&self) -> Lane {
-        self.0.lane
+        self.0.terms.lane
     }
 
     /// Until when, as given by the caller or resolved by the first permit.
     pub fn deadline(&self) -> Deadline {
-        self.0.deadline
+        self.0.terms.deadline
     }
 
     /// Until when it may wait for its permit.
     pub fn wait_until(&self) -> Instant {
-        match self.0.deadline {
+        match self.0.terms.deadline {
             Deadline::At(at) => at,
             Deadline::AfterPermit { wait_until, .. } => wait_until,
         }
@@ -257,29 +242,29 @@ impl Attempt {
 
     /// The report cell; clone it before the attempt is handed down.
     pub fn evidence(&self) -> &Evidence {
-        &self.0.evidence
+        &self.0.terms.evidence
     }
 
     /// Why a repeat does not act twice, if so.
     pub fn idempotency(&self) -> Idempotency {
-        self.0.idempotency
+        self.0.terms.idempotency
     }
 
     /// What the journal claimed; a create always has it.
     pub fn intent(&self) -> Option<&Arc<Intent>> {
-        self.0.intent.as_ref()
+        self.0.terms.intent.as_ref()
     }
 
     /// The limiter grants a permit at `now`: the first byte leaves by `start_by`, and a bulk deadline starts to run.
     pub fn permit(&mut self, now: Instant, start_by: Instant) {
-        let first = self.0.evidence.permit(now);
+        let first = self.0.terms.evidence.permit(now);
         (self.0.start_by, self.0.at) = (Some(start_by), Some(now));
-        self.0.deadline = resolved(self.0.deadline, Some(first));
+        self.0.terms.deadline = resolved(self.0.terms.deadline, Some(first));
     }
 
     /// A copy of the attempt as it is now, still unsigned, that only the gate's token turns into the next attempt.
     pub fn spare(&self) -> Spare {
-        Spare(Box::new(self.0.copy()))
+        Spare::of(&self.0.request, &self.0.terms)
     }
 }
 
@@ -294,56 +279,9 @@ impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // No URL, header or body: they hold numbers and keys.
         f.debug_struct("Attempt")
-            .field("operation", &self.0.operation)
-            .field("number", &self.0.number)
+            .field("operation", &self.0.terms.operation)
+            .field("number", &self.0.terms.number)
             .finish_non_exhaustive()
-    }
-}
-
-/// The copy kept for a repeat. It cannot be sent; see [`Spare::repeat`].
-pub struct Spare(Box<Parts>);
-
-impl Spare {
-    /// The next attempt, with the next number, by the gate's word. Its deadline runs from the call's first permit.
-    pub fn repeat(&mut self, token: RepeatToken) -> Attempt {
-        token.spend();
-        self.0.number += 1;
-        self.0.evidence.renew();
-        self.0.evidence.note_number(self.0.number);
-        let mut parts = self.0.copy();
-        #[cfg(trunkline_mutation)]
-        if crate::Mutation::KeyChanged.is_on() {
-            let other = parts.intent.as_ref().and_then(|it| format!("{}-2", it.key.as_str()).parse().ok());
-            other.and_then(|key| parts.request.headers_mut().insert("idempotency-key", key));
-        }
-        parts.deadline = self.deadline();
-        Attempt(Box::new(parts))
-    }
-
-    /// What it does.
-    pub fn operation(&self) -> Operation {
-        self.0.operation
-    }
-
-    /// Why a repeat does not act twice, if so.
-    pub fn idempotency(&self) -> Idempotency {
-        self.0.idempotency
-    }
-
-    /// Until when, resolved by the first permit if there was one.
-    pub fn deadline(&self) -> Deadline {
-        resolved(self.0.deadline, self.0.evidence.permitted())
-    }
-
-    /// The call's report cell.
-    pub fn evidence(&self) -> &Evidence {
-        &self.0.evidence
-    }
-}
-
-impl fmt::Debug for Spare {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spare").field("number", &self.0.number).finish_non_exhaustive()
     }
 }
 
@@ -353,7 +291,7 @@ mod tests {
     use crate::{Class, Clock, Scope, SystemClock};
 
     #[test]
-    fn a_reading_is_kept_until_a_wait_a_permit_or_a_repeat() {
+    fn a_reading_is_kept_until_a_wait_or_a_permit() {
         let clock = SystemClock::new();
         let mut attempt = Attempt::read(Request::default(), Deadline::At(clock.now()));
         let first = attempt.at(&clock);
@@ -362,8 +300,6 @@ mod tests {
         attempt.permit(permitted, permitted);
         assert_eq!(attempt.at(&clock), permitted);
         assert!(attempt.refresh(&clock) < permitted && attempt.at(&clock) < permitted);
-        attempt.permit(permitted, permitted);
-        assert!(Attempt(Box::new(attempt.spare().0.copy())).at(&clock) < permitted);
     }
 
     #[test]
