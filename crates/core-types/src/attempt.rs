@@ -111,7 +111,18 @@ impl Attempt {
         idempotency: Idempotency,
         deadline: Deadline,
     ) -> Self {
-        Self::build(request, Operation::Create, idempotency, deadline, Some(intent))
+        Self::create_reporting_to(Evidence::new(), request, intent, idempotency, deadline)
+    }
+
+    /// The same, reporting into this cell of a call that has not been tried, which the caller keeps.
+    pub fn create_reporting_to(
+        evidence: Evidence,
+        request: Request<Bytes>,
+        intent: Arc<Intent>,
+        idempotency: Idempotency,
+        deadline: Deadline,
+    ) -> Self {
+        Self::build(evidence, request, Operation::Create, idempotency, deadline, Some(intent))
     }
 
     /// The first attempt of the same call through another account, after what `before` tells of the earlier ones; `None` if by that the
@@ -128,30 +139,32 @@ impl Attempt {
         }
         before.renew();
         let deadline = resolved(deadline, before.permitted());
-        let next = Self::create(request, intent, idempotency, deadline).numbered(before.number() + 1);
-        Some(next.reporting_to(before.clone()))
+        let number = before.number() + 1;
+        let next = Self::create_reporting_to(before.clone(), request, intent, idempotency, deadline);
+        Some(next.numbered(number))
     }
 
     /// The first attempt of a change, for example a hang-up.
     pub fn change(request: Request<Bytes>, idempotency: Idempotency, deadline: Deadline) -> Self {
-        Self::build(request, Operation::Change, idempotency, deadline, None)
+        Self::build(Evidence::new(), request, Operation::Change, idempotency, deadline, None)
     }
 
     /// The first attempt of a read.
     pub fn read(request: Request<Bytes>, deadline: Deadline) -> Self {
-        Self::build(request, Operation::Read, Idempotency::Natural, deadline, None)
+        Self::build(Evidence::new(), request, Operation::Read, Idempotency::Natural, deadline, None)
     }
 
     fn build(
+        evidence: Evidence,
         request: Request<Bytes>,
         operation: Operation,
         idempotency: Idempotency,
         deadline: Deadline,
         intent: Option<Arc<Intent>>,
     ) -> Self {
-        let (evidence, lane) = (Evidence::new(), Lane::Interactive);
-        let terms = Terms { operation, number: 1, lane, deadline, evidence, idempotency, intent };
-        Self::of(request, terms)
+        let (number, lane) = (1, Lane::Interactive);
+        evidence.note_number(number);
+        Self::of(request, Terms { operation, number, lane, deadline, evidence, idempotency, intent })
     }
 
     fn of(request: Request<Bytes>, terms: Terms) -> Self {
@@ -316,10 +329,10 @@ mod tests {
             Attempt::elsewhere(Request::default(), intent.clone(), Idempotency::No, bulk, before)
         };
         for class in Class::ALL {
-            let first =
-                Attempt::create(Request::default(), intent.clone(), Idempotency::No, bulk).numbered(4);
-            let evidence = first.evidence().clone();
-            evidence.permit(now);
+            let (evidence, request, intent) = (Evidence::new(), Request::default(), intent.clone());
+            Attempt::create_reporting_to(evidence.clone(), request, intent, Idempotency::No, bulk)
+                .numbered(4)
+                .permit(now, now);
             evidence.settle(class);
             let next = elsewhere(&evidence);
             let may = matches!(class, Class::Unsent | Class::Deferred | Class::Rejected(Scope::Account));
@@ -327,8 +340,12 @@ mod tests {
             if let Some(next) = next {
                 assert_eq!((next.number(), next.evidence().class()), (5, Class::Unsent));
                 assert_eq!(next.deadline(), Deadline::At(now + Duration::from_secs(9)));
+                next.evidence().live();
+                assert_eq!(evidence.class(), Class::Ambiguous);
             }
         }
+        let first = Attempt::create(Request::default(), intent.clone(), Idempotency::No, bulk);
+        assert_eq!(elsewhere(first.evidence()).unwrap().number(), 2);
         // An unknown outcome is remembered through later refusals.
         let evidence = Evidence::new();
         evidence.live();

@@ -50,10 +50,9 @@ impl<'a> Claimed<'a> {
     /// The first attempt, under the number that the journal gave it.
     pub(crate) fn first(&self, way: Way<'a>, intent: Arc<Intent>, number: u32) -> (&'a Route, Attempt) {
         let idempotency = way.route.provider.profile().idempotency;
-        let attempt = Attempt::create(way.request, intent, idempotency, self.job.deadline)
-            .numbered(number)
-            .reporting_to(self.job.evidence.clone());
-        (way.route, self.fitted(attempt))
+        let (evidence, deadline) = (self.job.evidence.clone(), self.job.deadline);
+        let attempt = Attempt::create_reporting_to(evidence, way.request, intent, idempotency, deadline);
+        (way.route, self.fitted(attempt.numbered(number)))
     }
 
     /// The next account's attempt, as long as nobody can have been rung.
