@@ -54,8 +54,6 @@ impl Retry {
     }
 
     async fn run(&self, mut attempt: Attempt) -> Outcome {
-        let own = attempt.request().extensions().get::<RetrySettings>().cloned();
-        let settings = own.as_ref().unwrap_or(&self.settings);
         let mut spare = attempt.spare();
         let mut progress = Progress::new(self.clock.now(), attempt.lane());
         loop {
@@ -64,7 +62,7 @@ impl Retry {
             if kind(&outcome) == Some(FailureKind::StaleConnection) {
                 self.observer.saw(Fact::StaleConnection);
             }
-            let Some(next) = self.decide(settings, &progress, &spare, &outcome) else {
+            let Some(next) = self.decide(&progress, &spare, &outcome) else {
                 self.reward(&progress, &outcome);
                 (outcome.class, outcome.tries) = (progress.class(&outcome), progress.tries);
                 return outcome;
@@ -78,17 +76,12 @@ impl Retry {
     }
 
     /// What the gate says; of a repeat that only the budget stands against, a fact.
-    fn decide(
-        &self,
-        settings: &RetrySettings,
-        progress: &Progress,
-        spare: &Spare,
-        outcome: &Outcome,
-    ) -> Option<Repeat> {
+    fn decide(&self, progress: &Progress, spare: &Spare, outcome: &Outcome) -> Option<Repeat> {
         // Whatever came before it: a call is placed, and nothing is asked.
         if outcome.class == Class::Accepted {
             return None;
         }
+        let settings = spare.extensions().get().unwrap_or(&self.settings);
         let cause = Cause::of(outcome);
         let tries_left = progress.tries < settings.max_tries && progress.may_help(outcome);
         // Taken before the question, so that two callers are not both told of the last tokens; paid back unless it is spent.

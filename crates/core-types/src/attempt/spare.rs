@@ -68,6 +68,11 @@ impl Spare {
         resolved(self.terms.deadline, self.terms.evidence.permitted())
     }
 
+    /// The request's extensions, where settings of one operation travel.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
     /// The call's report cell.
     pub fn evidence(&self) -> &Evidence {
         &self.terms.evidence
