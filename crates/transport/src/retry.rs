@@ -55,7 +55,7 @@ impl Retry {
 
     async fn run(&self, mut attempt: Attempt) -> Outcome {
         let mut spare = attempt.spare();
-        let mut progress = Progress::new(self.clock.now(), attempt.lane());
+        let mut progress = Progress::new(attempt.at(&*self.clock), attempt.lane());
         loop {
             let mut outcome = self.inner.send(attempt).await;
             progress.note(&outcome);

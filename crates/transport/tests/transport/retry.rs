@@ -208,6 +208,19 @@ async fn a_longer_wait_than_the_deadline_ends_it_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_keys_window_runs_from_the_first_reading_on_the_attempts_way() {
+    for (waited, tries) in [(Duration::ZERO, 2), (2 * SECOND, 1)] {
+        let below = Below::new([broken(), placed()]);
+        let mut attempt = keyed(Idempotency::Key { window: 3 * SECOND });
+        attempt.at(&*clock());
+        clock().sleep_until(clock().now() + waited).await;
+        let outcome =
+            layer(&below, RetrySettings::article(), &budget(500), &Arc::default()).send(attempt).await;
+        assert_eq!((outcome.tries, below.times().len()), (tries, tries as usize));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn settings_of_one_operation_override_those_of_the_layer() {
     let budget = budget(500);
     let below = Below::new([throttled(), placed(), throttled(), placed()]);
