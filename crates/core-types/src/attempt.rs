@@ -97,10 +97,23 @@ struct Terms {
     operation: Operation,
     number: u32,
     lane: Lane,
-    deadline: Deadline,
+    /// As the caller gave it.
+    given: Deadline,
     evidence: Evidence,
     idempotency: Idempotency,
     intent: Option<Arc<Intent>>,
+}
+
+impl Terms {
+    /// Resolved by the call's first permit, if there was one.
+    fn deadline(&self) -> Deadline {
+        match self.given {
+            Deadline::AfterPermit { then, .. } => {
+                self.evidence.permitted().map_or(self.given, |first| Deadline::At(first + then))
+            }
+            at => at,
+        }
+    }
 }
 
 impl Attempt {
@@ -138,7 +151,6 @@ impl Attempt {
             return None;
         }
         before.renew();
-        let deadline = resolved(deadline, before.permitted());
         let number = before.number() + 1;
         let next = Self::create_reporting_to(before.clone(), request, intent, idempotency, deadline);
         Some(next.numbered(number))
@@ -164,7 +176,7 @@ impl Attempt {
     ) -> Self {
         let (number, lane) = (1, Lane::Interactive);
         evidence.note_number(number);
-        Self::of(request, Terms { operation, number, lane, deadline, evidence, idempotency, intent })
+        Self::of(request, Terms { operation, number, lane, given: deadline, evidence, idempotency, intent })
     }
 
     fn of(request: Request<Bytes>, terms: Terms) -> Self {
@@ -226,12 +238,17 @@ impl Attempt {
 
     /// Until when, as given by the caller or resolved by the first permit.
     pub fn deadline(&self) -> Deadline {
-        self.0.terms.deadline
+        self.0.terms.deadline()
+    }
+
+    /// Whether it is one of a call in bulk, whose time runs from its first permit.
+    pub fn runs_from_permit(&self) -> bool {
+        matches!(self.0.terms.given, Deadline::AfterPermit { .. })
     }
 
     /// Until when it may wait for its permit.
     pub fn wait_until(&self) -> Instant {
-        match self.0.terms.deadline {
+        match self.deadline() {
             Deadline::At(at) => at,
             Deadline::AfterPermit { wait_until, .. } => wait_until,
         }
@@ -270,21 +287,13 @@ impl Attempt {
 
     /// The limiter grants a permit at `now`: the first byte leaves by `start_by`, and a bulk deadline starts to run.
     pub fn permit(&mut self, now: Instant, start_by: Instant) {
-        let first = self.0.terms.evidence.permit(now);
+        self.0.terms.evidence.permit(now);
         (self.0.start_by, self.0.at) = (Some(start_by), Some(now));
-        self.0.terms.deadline = resolved(self.0.terms.deadline, Some(first));
     }
 
     /// A copy of the attempt as it is now, still unsigned, that only the gate's token turns into the next attempt.
     pub fn spare(&self) -> Spare {
         Spare::of(&self.0.request, &self.0.terms)
-    }
-}
-
-fn resolved(deadline: Deadline, permitted: Option<Instant>) -> Deadline {
-    match (deadline, permitted) {
-        (Deadline::AfterPermit { then, .. }, Some(first)) => Deadline::At(first + then),
-        (other, _) => other,
     }
 }
 

@@ -35,7 +35,11 @@ impl Journaled {
     async fn noted(&self, mut attempt: Attempt, intent: Arc<Intent>) -> Outcome {
         let (number, until) = (attempt.number(), attempt.deadline().ends_by());
         let now = attempt.at(&*self.clock);
-        let intent = self.fenced(until.saturating_duration_since(now), intent);
+        // A deadline that was given is the one the call was claimed under.
+        let intent = match attempt.runs_from_permit() {
+            true => self.fenced(until.saturating_duration_since(now), intent),
+            false => intent,
+        };
         // Armed before the note: a begin that is dropped or runs out of time may have been kept.
         let mut note =
             Note { layer: self, intent, number, evidence: attempt.evidence().clone(), ended: false };

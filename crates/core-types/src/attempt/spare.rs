@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{Extensions, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
-use super::{Attempt, Terms, resolved};
+use super::{Attempt, Terms};
 use crate::{Deadline, Evidence, Idempotency, Operation, RepeatToken};
 
 /// The copy kept for a repeat. It cannot be sent; see [`Spare::repeat`].
@@ -50,7 +50,7 @@ impl Spare {
             let key = self.terms.intent.as_ref().and_then(|it| format!("{}-2", it.key.as_str()).parse().ok());
             key.and_then(|key| request.headers_mut().insert("idempotency-key", key));
         }
-        Attempt::of(request, Terms { deadline: self.deadline(), ..self.terms.clone() })
+        Attempt::of(request, self.terms.clone())
     }
 
     /// What it does.
@@ -65,7 +65,7 @@ impl Spare {
 
     /// Until when, resolved by the first permit if there was one.
     pub fn deadline(&self) -> Deadline {
-        resolved(self.terms.deadline, self.terms.evidence.permitted())
+        self.terms.deadline()
     }
 
     /// The request's extensions, where settings of one operation travel.

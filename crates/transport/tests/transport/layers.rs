@@ -453,6 +453,7 @@ async fn after_a_wait_for_the_key_the_attempts_reading_is_a_new_one() {
 #[derive(Debug)]
 struct Notebook {
     log: Log,
+    begun: Mutex<Vec<Arc<Intent>>>,
     begin: Result<(), JournalErrorKind>,
     end: Result<(), JournalErrorKind>,
     slow: Duration,
@@ -463,7 +464,8 @@ impl AttemptJournal for Notebook {
         Box::pin(async { Ok(Claim::Go { number: 1 }) })
     }
 
-    fn begin<'a>(&'a self, _: &'a Arc<Intent>, number: u32) -> BoxFuture<'a, Result<(), JournalError>> {
+    fn begin<'a>(&'a self, intent: &'a Arc<Intent>, number: u32) -> BoxFuture<'a, Result<(), JournalError>> {
+        self.begun.lock().unwrap().push(intent.clone());
         Box::pin(async move {
             let clock = VirtualClock::new();
             clock.sleep_until(clock.now() + self.slow).await;
@@ -497,8 +499,13 @@ impl AttemptJournal for Notebook {
     }
 }
 
+fn notebook(log: &Log) -> Notebook {
+    let begun = Mutex::default();
+    Notebook { log: log.clone(), begun, begin: Ok(()), end: Ok(()), slow: Duration::ZERO }
+}
+
 fn journaled(below: &Arc<Below>, begin: Result<(), JournalErrorKind>, slow: Duration) -> Journaled {
-    let journal = Arc::new(Notebook { log: below.log.clone(), begin, end: Ok(()), slow });
+    let journal = Arc::new(Notebook { begin, slow, ..notebook(&below.log) });
     Journaled::new(below.clone(), journal, clock(), Arc::new(Unobserved::default()))
 }
 
@@ -522,6 +529,38 @@ async fn below_a_journal_that_made_it_wait_an_attempts_reading_is_a_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_bulk_an_attempt_has_a_fence_of_its_own_and_a_single_call_keeps_its_claims() {
+    let (clock, observer, second) = (clock(), Arc::new(Unobserved::default()), Duration::from_secs(1));
+    for in_bulk in [true, false] {
+        let below = Below::new([failure(Class::Unsent, FailureKind::Connect), reply(Class::Accepted, 201)]);
+        let journal = Arc::new(notebook(&below.log));
+        let noted = Journaled::new(below.clone(), journal.clone(), clock.clone(), observer.clone());
+        let pacer = Gatekeeper { log: below.log.clone(), deny: None, granted: None };
+        let paced = Limiter::new(Arc::new(noted), Arc::new(pacer), clock.clone(), observer.clone());
+        let settings = RetrySettings::default();
+        let stack = Retry::new(Arc::new(paced), settings, clock.clone(), Arc::new(Longest), observer.clone());
+
+        let (now, wall) = (clock.now(), clock.wall());
+        let deadline = match in_bulk {
+            true => Deadline::AfterPermit { wait_until: now + 600 * second, then: 9 * second },
+            false => Deadline::At(now + 609 * second),
+        };
+        let plain = create().intent().unwrap().clone();
+        let claimed = Arc::new(Intent { fence: wall + 609 * second, ..Intent::clone(&plain) });
+        let attempt = Attempt::create(request(URL), claimed.clone(), Idempotency::No, deadline);
+        clock.sleep_until(now + 100 * second).await;
+        assert_eq!(stack.send(attempt).await.tries, 2);
+        for begun in journal.begun.lock().unwrap().iter() {
+            match in_bulk {
+                true => assert_eq!(begun.fence, wall + 109 * second, "from the first permit on"),
+                false => assert!(Arc::ptr_eq(begun, &claimed)),
+            }
+        }
+        assert_eq!(journal.begun.lock().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_an_accepted_end_that_the_journal_took_leaves_nothing_to_settle() {
     for (class, end, answered) in [
         (Class::Accepted, Ok(()), true),
@@ -530,7 +569,7 @@ async fn only_an_accepted_end_that_the_journal_took_leaves_nothing_to_settle() {
         (Class::Deferred, Ok(()), false),
     ] {
         let below = Below::new([reply(class, 201)]);
-        let journal = Notebook { log: below.log.clone(), begin: Ok(()), end, slow: Duration::ZERO };
+        let journal = Notebook { end, ..notebook(&below.log) };
         let layer = Journaled::new(below, Arc::new(journal), clock(), Arc::new(Unobserved::default()));
         let attempt = create();
         let evidence = attempt.evidence().clone();
