@@ -6,6 +6,7 @@ mod io;
 mod pool;
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,8 +20,8 @@ use trunkline_core_types::{
 use crate::ready::nothing_to_do;
 use crate::{Dial, TcpDial, TransportSettings};
 use connect::Connector;
-use exchange::Exchange;
-use pool::Pool;
+use exchange::{Exchange, to_origin_form};
+use pool::{Live, Pool};
 
 /// Sends attempts to one origin over HTTP/1.1 and tells by the bytes written what is known of each.
 ///
@@ -74,13 +75,12 @@ impl HttpClient {
         if let Some(refusal) = self.elsewhere(attempt.request()) {
             return Outcome::unsent(refusal);
         }
-        let ends_by = attempt.deadline().ends_by();
         let now = self.clock.now();
-        let (live, reused, now) = match self.pool.take(attempt.operation(), now) {
-            Some(live) => (live, true, now),
+        let (live, now) = match self.pool.take(attempt.operation(), now) {
+            Some(live) => (live, now),
             // Boxed, since it is large and most attempts find a connection.
-            None => match Box::pin(self.connect(ends_by)).await {
-                Ok(live) => (live, false, self.clock.now()),
+            None => match Box::pin(self.connect(attempt.deadline().ends_by())).await {
+                Ok(live) => (live, self.clock.now()),
                 Err(error) => return Outcome::unsent(error),
             },
         };
@@ -88,17 +88,10 @@ impl HttpClient {
             self.pool.put(live, now);
             return Outcome::unsent(refusal);
         }
-        let exchange = Exchange {
-            judge: &*self.judge,
-            clock: &*self.clock,
-            settings: &self.settings,
-            host: &self.host,
-            operation: attempt.operation(),
-            began: now,
-            ends_by,
-            reused,
-        };
-        let (outcome, live) = exchange.run(live, &mut attempt).await;
+        to_origin_form(attempt.request_mut(), &self.host);
+        let request = attempt.take_request();
+        let (mut exchange, response) = Exchange::start(self, &attempt, request, live, now);
+        let (outcome, live) = exchange.run(pin!(response)).await;
         if let Some(mut live) = live {
             // From the hand-out and not from the reply: the server's idle time cannot have begun before, however late the reply is seen.
             (live.served, live.idle_since) = (true, now);
@@ -107,7 +100,7 @@ impl HttpClient {
         outcome
     }
 
-    async fn connect(&self, ends_by: std::time::Instant) -> Result<pool::Live, AttemptError> {
+    async fn connect(&self, ends_by: std::time::Instant) -> Result<Box<Live>, AttemptError> {
         let until = ends_by.min(self.clock.now() + self.settings.connect_timeout);
         self.connector.connect(&*self.clock, until).await
     }

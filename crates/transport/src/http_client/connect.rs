@@ -39,13 +39,13 @@ impl Connector {
     }
 
     /// A connection ready for a request. Nothing of a request has been written.
-    pub(super) async fn connect(&self, clock: &dyn Clock, until: Instant) -> Result<Live, AttemptError> {
+    pub(super) async fn connect(&self, clock: &dyn Clock, until: Instant) -> Result<Box<Live>, AttemptError> {
         clock.bounded(until, self.establish(clock)).await.unwrap_or_else(|| {
             Err(AttemptError::new(FailureKind::Timeout, "no connection in time; nothing was sent"))
         })
     }
 
-    async fn establish(&self, clock: &dyn Clock) -> Result<Live, AttemptError> {
+    async fn establish(&self, clock: &dyn Clock) -> Result<Box<Live>, AttemptError> {
         let written = Written::default();
         let counted = Counted::new(self.dial.connect(&self.origin).await?, written.clone());
         let stream = match &self.tls {
@@ -68,8 +68,6 @@ impl Connector {
                         .with_source(error)
                 },
             )?;
-        let connection = Box::new(connection);
-        let (idle_since, alarm) = (clock.now(), None);
-        Ok(Live { sender, connection, written, ended: false, served: false, idle_since, alarm })
+        Ok(Box::new(Live::new(sender, connection, written, clock.now())))
     }
 }

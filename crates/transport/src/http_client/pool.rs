@@ -1,5 +1,6 @@
 //! Live connections between attempts. Nothing drives them meanwhile; they are looked at when they are taken.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,8 +20,10 @@ use crate::Reuse;
 /// One connection with both its ends.
 pub(super) struct Live {
     pub(super) sender: SendRequest<Full<Bytes>>,
-    pub(super) connection: Box<Connection<TokioIo<Stream>, Full<Bytes>>>,
+    pub(super) connection: Connection<TokioIo<Stream>, Full<Bytes>>,
     pub(super) written: Written,
+    /// It waited in the pool, so the server may have closed it unseen.
+    pub(super) pooled: bool,
     /// The connection's future has ended; it must not be polled again.
     pub(super) ended: bool,
     /// It has carried a request. Only then can the server's idle timer, or its limit of requests, close it under the next one.
@@ -32,17 +35,27 @@ pub(super) struct Live {
 }
 
 impl Live {
+    pub(super) fn new(
+        sender: SendRequest<Full<Bytes>>,
+        connection: Connection<TokioIo<Stream>, Full<Bytes>>,
+        written: Written,
+        idle_since: Instant,
+    ) -> Self {
+        let (pooled, ended, served, alarm) = (false, false, false, None);
+        Self { sender, connection, written, pooled, ended, served, idle_since, alarm }
+    }
+
     /// Drives the connection; true once it has ended.
     pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.ended {
-            self.ended = Pin::new(&mut *self.connection).poll(cx).is_ready();
+            self.ended = Pin::new(&mut self.connection).poll(cx).is_ready();
         }
         self.ended
     }
 
     /// Closes the socket so that nothing written so far is delivered any more, and tells how much the connection wrote.
-    pub(super) fn abort(self) -> u64 {
-        let Self { sender, connection, written, .. } = self;
+    pub(super) fn abort(self: Box<Self>) -> u64 {
+        let Self { sender, connection, written, .. } = *self;
         let mut stream = connection.into_parts().io.into_inner();
         stream.abort();
         drop(stream);
@@ -52,7 +65,7 @@ impl Live {
 
     /// Counts early or lives on, where that is the mutation.
     #[cfg(trunkline_mutation)]
-    pub(super) fn given_up(mut self) -> u64 {
+    pub(super) fn given_up(mut self: Box<Self>) -> u64 {
         use trunkline_core_types::Mutation;
         let bytes = self.written.get();
         if !Mutation::WritesGoOn.is_on() {
@@ -73,7 +86,7 @@ impl Live {
 }
 
 pub(super) struct Pool {
-    idle: Mutex<Vec<Live>>,
+    idle: Mutex<VecDeque<Box<Live>>>,
     max_idle: usize,
     idle_timeout: Duration,
     reuse: Reuse,
@@ -85,7 +98,7 @@ impl Pool {
     }
 
     /// The most recently used connection that is still good for this operation; the dead ones on the way are dropped.
-    pub(super) fn take(&self, operation: Operation, now: Instant) -> Option<Live> {
+    pub(super) fn take(&self, operation: Operation, now: Instant) -> Option<Box<Live>> {
         loop {
             let mut live = self.pop(operation)?;
             if self.is_fresh(&live, now) && live.is_usable() {
@@ -94,44 +107,44 @@ impl Pool {
         }
     }
 
-    fn pop(&self, operation: Operation) -> Option<Live> {
+    fn pop(&self, operation: Operation) -> Option<Box<Live>> {
         let mut idle = self.lock();
         match (self.reuse, operation) {
-            (Reuse::Always, _) => idle.pop(),
+            (Reuse::Always, _) => idle.pop_back(),
             (Reuse::Never, _) | (Reuse::NeverForCreates, Operation::Create) => {
-                let at = idle.iter().rposition(|live| !live.served)?;
-                Some(idle.remove(at))
+                idle.iter().rposition(|live| !live.served).and_then(|at| idle.remove(at))
             }
             // What was warmed is left to the creates.
             (Reuse::NeverForCreates, _) => match idle.iter().rposition(|live| live.served) {
-                Some(at) => Some(idle.remove(at)),
-                None => idle.pop(),
+                Some(at) => idle.remove(at),
+                None => idle.pop_back(),
             },
         }
     }
 
-    /// Keeps a connection for the next attempt, unless it ended or may not serve again; drops what got too old, and the oldest where
-    /// the pool is full.
-    pub(super) fn put(&self, live: Live, now: Instant) {
+    /// Keeps a connection for the next attempt, unless it ended or may not serve again; drops what got too old at the old end, and the
+    /// oldest where the pool is full.
+    pub(super) fn put(&self, mut live: Box<Live>, now: Instant) {
         let spent = live.served && self.reuse == Reuse::Never;
         if live.ended || live.sender.is_closed() || spent || self.max_idle == 0 {
             return;
         }
+        live.pooled = true;
+        let mut dropped = Vec::new();
         let mut idle = self.lock();
-        let mut dropped: Vec<_> = idle.extract_if(.., |live| !self.is_fresh(live, now)).collect();
-        if idle.len() >= self.max_idle {
-            dropped.push(idle.remove(0));
+        while idle.front().is_some_and(|oldest| idle.len() >= self.max_idle || !self.is_fresh(oldest, now)) {
+            dropped.extend(idle.pop_front());
         }
-        idle.push(live);
+        idle.push_back(live);
         drop(idle);
         drop(dropped);
     }
 
     fn is_fresh(&self, live: &Live, now: Instant) -> bool {
-        now.saturating_duration_since(live.idle_since) < self.idle_timeout
+        now < live.idle_since + self.idle_timeout
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Live>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Box<Live>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
