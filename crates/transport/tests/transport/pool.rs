@@ -363,6 +363,19 @@ async fn attempts_under_way_and_the_idle_ones_are_all_there_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn connections_that_nobody_needs_any_more_are_closed_at_their_age() {
+    let dial = ScriptedDial::new((0..8).map(|_| Script::takes(0, Then::Hang)));
+    let client = Arc::new(client_with(dial.clone(), settings(Reuse::Always, Duration::from_secs(15))));
+    eight_at_once(&client, &dial).await;
+    for open in [8, 8, 1] {
+        tokio::time::advance(Duration::from_secs(5)).await;
+        client.send(create()).await;
+        assert_eq!((0..8).filter(|at| !dial.connection(*at).lock().unwrap().dropped).count(), open);
+    }
+    assert_eq!(dial.count(), 8);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_idle_connection_is_kept_where_none_may_be() {
     let dial = ScriptedDial::new((0..2).map(|_| Script::replies(CREATED)));
     let mut none = TransportSettings::default();
