@@ -132,6 +132,9 @@ impl HttpService for HttpClient {
 
     fn warm<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, ()> {
         let now = self.clock.now();
+        if self.pool.has_recent(attempt.operation(), now) {
+            return nothing_to_do();
+        }
         if let Some(live) = self.pool.take(attempt.operation(), now) {
             self.pool.put(live, now);
             return nothing_to_do();

@@ -85,6 +85,9 @@ impl Live {
     }
 }
 
+/// Servers keep an idle connection for some seconds at least.
+const MOMENT: Duration = Duration::from_secs(1);
+
 pub(super) struct Pool {
     idle: Mutex<VecDeque<Box<Live>>>,
     max_idle: usize,
@@ -107,18 +110,28 @@ impl Pool {
         }
     }
 
+    /// Whether this operation would take one that was in use a moment ago: it is not looked at, since no server's idle time is that
+    /// short, and whoever takes it looks.
+    pub(super) fn has_recent(&self, operation: Operation, now: Instant) -> bool {
+        let idle = self.lock();
+        let next = self.find(&idle, operation).and_then(|at| idle.get(at));
+        next.is_some_and(|live| self.is_fresh(live, now) && now < live.idle_since + MOMENT)
+    }
+
     fn pop(&self, operation: Operation) -> Option<Box<Live>> {
         let mut idle = self.lock();
+        self.find(&idle, operation).and_then(|at| idle.remove(at))
+    }
+
+    fn find(&self, idle: &VecDeque<Box<Live>>, operation: Operation) -> Option<usize> {
+        let last = idle.len().checked_sub(1);
         match (self.reuse, operation) {
-            (Reuse::Always, _) => idle.pop_back(),
+            (Reuse::Always, _) => last,
             (Reuse::Never, _) | (Reuse::NeverForCreates, Operation::Create) => {
-                idle.iter().rposition(|live| !live.served).and_then(|at| idle.remove(at))
+                idle.iter().rposition(|live| !live.served)
             }
             // What was warmed is left to the creates.
-            (Reuse::NeverForCreates, _) => match idle.iter().rposition(|live| live.served) {
-                Some(at) => idle.remove(at),
-                None => idle.pop_back(),
-            },
+            (Reuse::NeverForCreates, _) => idle.iter().rposition(|live| live.served).or(last),
         }
     }
 

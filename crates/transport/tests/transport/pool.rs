@@ -272,14 +272,17 @@ async fn never_closes_after_each_reply() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn warm_replaces_a_dead_connection() {
-    let (dial, client) = with_reuse(Reuse::Always, 2);
-    client.warm(&create()).await;
-    dial.connection(0).lock().unwrap().revive(Script { idle_then: Then::Close, ..Script::replies("") });
-    client.warm(&create()).await;
-    assert_eq!(dial.count(), 2);
-    assert_eq!(client.send(create()).await.class, Class::Accepted);
-    assert_eq!(dial.count(), 2);
+async fn warm_replaces_a_connection_that_died_at_rest() {
+    for (rested, dialled) in [(Duration::from_millis(999), 1), (Duration::from_secs(1), 2)] {
+        let (dial, client) = with_reuse(Reuse::Always, 2);
+        client.warm(&create()).await;
+        dial.connection(0).lock().unwrap().revive(Script { idle_then: Then::Close, ..Script::replies("") });
+        tokio::time::advance(rested).await;
+        client.warm(&create()).await;
+        assert_eq!(dial.count(), dialled, "looked at after a second of rest");
+        assert_eq!(client.send(create()).await.class, Class::Accepted, "always looked at when it is taken");
+        assert_eq!(dial.count(), 2);
+    }
 }
 
 #[tokio::test(start_paused = true)]
