@@ -25,7 +25,8 @@ pub trait Wire: Send + Unpin + 'static {
         self.poll_write(cx, first)
     }
 
-    /// Whether [`Wire::poll_write_vectored`] writes more than the first buffer: then head and body leave together.
+    /// Whether [`Wire::poll_write_vectored`] writes more than the first buffer: then the records of one TLS write leave together. Without
+    /// TLS there is one buffer, head and body.
     fn is_write_vectored(&self) -> bool {
         false
     }
