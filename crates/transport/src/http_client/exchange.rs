@@ -274,6 +274,9 @@ impl Reading {
         } else {
             self.rest.extend_from_slice(&data);
         }
+        if self.body.is_end_stream() {
+            return Poll::Ready(Step::End(None));
+        }
         Poll::Ready(Step::Data)
     }
 
