@@ -58,19 +58,17 @@ impl Connector {
                     )
                     .with_source(error)
                 })?;
-                Stream::Tls(Box::new(stream))
+                Stream::Tls(Box::new(TokioIo::new(stream)))
             }
         };
         // Bodies are small: copied behind the head, they leave with it in one write.
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(self.max_head)
-            .writev(false)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| {
-                AttemptError::new(FailureKind::Connect, "the connection could not be set up")
-                    .with_source(error)
-            })?;
+        let (sender, connection) =
+            http1::Builder::new().max_buf_size(self.max_head).writev(false).handshake(stream).await.map_err(
+                |error| {
+                    AttemptError::new(FailureKind::Connect, "the connection could not be set up")
+                        .with_source(error)
+                },
+            )?;
         Ok(Box::new(Live::new(sender, connection, written, clock.now())))
     }
 }

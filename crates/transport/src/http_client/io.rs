@@ -4,8 +4,10 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
@@ -31,9 +33,13 @@ impl Written {
         self.0.stuck.load(Ordering::Relaxed)
     }
 
+    fn add_bytes(&self, count: usize) {
+        self.0.bytes.store(self.get() + count as u64, Ordering::Relaxed);
+    }
+
     fn add(&self, written: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(count)) = written {
-            self.0.bytes.fetch_add(*count as u64, Ordering::Relaxed);
+            self.add_bytes(*count);
         }
         self.0.stuck.store(!matches!(written, Poll::Ready(Ok(_))), Ordering::Relaxed);
     }
@@ -54,19 +60,22 @@ impl Counted {
         Self { wire, written, chunk: vec![0; CHUNK].into() }
     }
 
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<&[u8]>> {
+        let most = most.min(self.chunk.len());
+        let read = ready!(self.wire.poll_read(cx, &mut self.chunk[..most]))?;
+        Poll::Ready(Ok(&self.chunk[..read]))
+    }
+
     fn abort(&mut self) {
         self.wire.abort();
-        let unreported = self.wire.unreported() as u64;
-        self.written.0.bytes.fetch_add(unreported, Ordering::Relaxed);
+        self.written.add_bytes(self.wire.unreported());
     }
 }
 
 impl AsyncRead for Counted {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let most = buf.remaining().min(this.chunk.len());
-        let read = std::task::ready!(this.wire.poll_read(cx, &mut this.chunk[..most]))?;
-        buf.put_slice(&this.chunk[..read]);
+        let read = ready!(self.get_mut().poll_chunk(cx, buf.remaining()))?;
+        buf.put_slice(read);
         Poll::Ready(Ok(()))
     }
 }
@@ -103,17 +112,33 @@ impl AsyncWrite for Counted {
     }
 }
 
-/// The stream of a connection, plain or under TLS.
+/// The stream of a connection, plain or under TLS, as hyper reads and writes it.
 pub(super) enum Stream {
     Plain(Counted),
-    Tls(Box<TlsStream<Counted>>),
+    Tls(Box<TokioIo<TlsStream<Counted>>>),
 }
 
 impl Stream {
     pub(super) fn abort(&mut self) {
         match self {
             Self::Plain(counted) => counted.abort(),
-            Self::Tls(tls) => tls.get_mut().0.abort(),
+            Self::Tls(tls) => tls.inner_mut().get_mut().0.abort(),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(counted) => {
+                buf.put_slice(ready!(counted.poll_chunk(cx, buf.remaining()))?);
+                Poll::Ready(Ok(()))
+            }
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, buf),
         }
     }
 }
@@ -133,13 +158,7 @@ macro_rules! either {
     };
 }
 
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self, inner => inner.poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for Stream {
+impl Write for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         either!(self, inner => inner.poll_write(cx, buf))
     }

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::{Connection, SendRequest};
-use hyper_util::rt::TokioIo;
 use trunkline_core_types::Operation;
 
 use super::exchange::Alarm;
@@ -20,7 +19,7 @@ use crate::Reuse;
 /// One connection with both its ends.
 pub(super) struct Live {
     pub(super) sender: SendRequest<Full<Bytes>>,
-    pub(super) connection: Connection<TokioIo<Stream>, Full<Bytes>>,
+    pub(super) connection: Connection<Stream, Full<Bytes>>,
     pub(super) written: Written,
     /// It waited in the pool, so the server may have closed it unseen.
     pub(super) pooled: bool,
@@ -37,7 +36,7 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn new(
         sender: SendRequest<Full<Bytes>>,
-        connection: Connection<TokioIo<Stream>, Full<Bytes>>,
+        connection: Connection<Stream, Full<Bytes>>,
         written: Written,
         idle_since: Instant,
     ) -> Self {
@@ -56,7 +55,7 @@ impl Live {
     /// Closes the socket so that nothing written so far is delivered any more, and tells how much the connection wrote.
     pub(super) fn abort(self: Box<Self>) -> u64 {
         let Self { sender, connection, written, .. } = *self;
-        let mut stream = connection.into_parts().io.into_inner();
+        let mut stream = connection.into_parts().io;
         stream.abort();
         drop(stream);
         drop(sender);
