@@ -4,6 +4,8 @@ mod connect;
 mod exchange;
 mod io;
 mod pool;
+mod reading;
+mod timer;
 
 use std::fmt;
 use std::pin::pin;

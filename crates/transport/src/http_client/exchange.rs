@@ -2,20 +2,22 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{HOST, HeaderValue};
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use trunkline_core_types::{
-    Attempt, AttemptError, BoxFuture, Class, FailureKind, Outcome, Progress, Reply, class_of_reply,
+    Attempt, AttemptError, Class, FailureKind, Outcome, Progress, Reply, class_of_reply,
 };
 
 use super::HttpClient;
 use super::io::Written;
 use super::pool::Live;
+use super::reading::{Reading, Step, truncated};
+use super::timer::Timer;
 
 /// One request and its reply. Owns the connection while bytes of the attempt may leave: its drop closes the socket first and reports
 /// then, so that nothing leaves after the report.
@@ -42,7 +44,7 @@ impl<'a> Exchange<'a> {
         let (base, reused) = (live.written.get(), live.pooled);
         attempt.evidence().live();
         let response = live.sender.send_request(request.map(Into::into));
-        let timer = Timer { since: Some(began), ends_by: attempt.deadline().ends_by() };
+        let timer = Timer::new(began, attempt.deadline().ends_by());
         (Self { client, attempt, live: Some(live), base, reused, accepted: false, timer }, response)
     }
 
@@ -238,100 +240,4 @@ fn written(written: &Written, base: u64) -> Progress {
         (false, true) => Progress::Part,
         (false, false) => Progress::Whole,
     }
-}
-
-struct Reading {
-    body: Incoming,
-    /// Most replies are one frame and are not copied.
-    first: Bytes,
-    rest: BytesMut,
-    max: usize,
-}
-
-enum Step {
-    Data,
-    End(Option<AttemptError>),
-}
-
-impl Reading {
-    fn new(body: Incoming, max: usize) -> Self {
-        Self { body, first: Bytes::new(), rest: BytesMut::new(), max }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-            None => return Poll::Ready(Step::End(None)),
-            Some(Err(error)) => return Poll::Ready(Step::End(Some(truncated().with_source(error)))),
-            Some(Ok(frame)) => frame,
-        };
-        let Ok(data) = frame.into_data() else { return Poll::Ready(Step::Data) };
-        if self.first.len() + self.rest.len() + data.len() > self.max {
-            let message = format!("the reply's body is above {} bytes (max_reply)", self.max);
-            return Poll::Ready(Step::End(Some(AttemptError::new(FailureKind::ReplyTooLarge, message))));
-        }
-        if self.first.is_empty() {
-            self.first = data;
-        } else {
-            self.rest.extend_from_slice(&data);
-        }
-        if self.body.is_end_stream() {
-            return Poll::Ready(Step::End(None));
-        }
-        Poll::Ready(Step::Data)
-    }
-
-    fn collected(self) -> Bytes {
-        if self.rest.is_empty() {
-            return self.first;
-        }
-        let mut whole = BytesMut::with_capacity(self.first.len() + self.rest.len());
-        whole.extend_from_slice(&self.first);
-        whole.extend_from_slice(&self.rest);
-        whole.freeze()
-    }
-}
-
-/// A timer that a connection keeps from one attempt to the next: most replies come long before it, so few are ever armed.
-pub(super) struct Alarm {
-    at: Instant,
-    fires: BoxFuture<'static, ()>,
-}
-
-/// The attempt's one timer: the earliest of the read time and the deadline, armed only once something waits.
-struct Timer {
-    /// Since when the server may be silent; read from the clock once something came of it.
-    since: Option<Instant>,
-    ends_by: Instant,
-}
-
-impl Timer {
-    fn restart(&mut self) {
-        self.since = None;
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>, client: &HttpClient, alarm: &mut Option<Alarm>) -> Poll<()> {
-        let (clock, read_timeout) = (&client.clock, client.settings.read_timeout);
-        #[cfg(trunkline_mutation)]
-        if trunkline_core_types::Mutation::ReplyIgnoresDeadline.is_on() {
-            self.ends_by += read_timeout;
-        }
-        let due = self.ends_by.min(*self.since.get_or_insert_with(|| clock.now()) + read_timeout);
-        loop {
-            // One for an earlier moment serves until then.
-            let set = match alarm {
-                Some(set) if set.at <= due => set,
-                _ => alarm.insert(Alarm { at: due, fires: clock.sleep_until(due) }),
-            };
-            ready!(set.fires.as_mut().poll(cx));
-            let is_due = set.at >= due;
-            *alarm = None;
-            if is_due {
-                return Poll::Ready(());
-            }
-        }
-    }
-}
-
-fn truncated() -> AttemptError {
-    AttemptError::new(FailureKind::Truncated, "the reply's body ended early")
 }

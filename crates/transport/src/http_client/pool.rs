@@ -12,8 +12,8 @@ use http_body_util::Full;
 use hyper::client::conn::http1::{Connection, SendRequest};
 use trunkline_core_types::Operation;
 
-use super::exchange::Alarm;
 use super::io::{Stream, Written};
+use super::timer::Alarm;
 use crate::Reuse;
 
 /// One connection with both its ends.
