@@ -154,3 +154,20 @@ impl fmt::Debug for HttpClient {
         f.debug_struct("HttpClient").field("origin", self.connector.origin()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use trunkline_core_types::{StatusOnly, VirtualClock};
+
+    #[test]
+    fn an_attempt_s_future_stays_below_what_allocators_serve_fast() {
+        let (origin, clock) = ("http://127.0.0.1:9".parse().unwrap(), Arc::new(VirtualClock::new()));
+        let deadline = Deadline::At(clock.now() + Duration::from_secs(1));
+        let judge = Arc::new(StatusOnly::default());
+        let client = HttpClient::new(origin, TransportSettings::default(), judge, clock).unwrap();
+        let future = client.attempt(Attempt::read(Request::default(), deadline));
+        assert!(size_of_val(&future) <= 1_032, "{} bytes", size_of_val(&future));
+    }
+}
