@@ -80,8 +80,7 @@ impl MemoryJournal {
         self
     }
 
-    /// How long a settled or freed key is kept at least; it may be a second more. Default: seven days. Nothing is swept while there is
-    /// room.
+    /// How long a settled or freed key is kept at least. Default: seven days. Nothing is swept while there is room.
     #[must_use]
     pub fn retention(mut self, time: Duration) -> Self {
         self.retention = time;

@@ -10,20 +10,18 @@ use crate::life::{Ended, Open};
 /// A key that ended. It keeps none of its call's memory, so that the next call finds that warm.
 #[derive(Debug)]
 pub(super) struct Past {
-    /// Two lengths, then key, detail and reply.
+    /// When it ended, in nanoseconds since 1970, and two lengths, then key, detail and reply.
     text: Box<[u8]>,
     replied: bool,
     ended: Ended,
-    /// When, in whole seconds since 1970.
-    at: u32,
 }
 
 impl Past {
     /// An open key with its answer, or free without one.
     pub(super) fn of(open: Open, answer: Option<Class>, reply: Option<Bytes>, now: SystemTime) -> Self {
         let Intent { key, detail, .. } = &*open.intent;
-        let text = pack(key.as_str().as_bytes(), detail, reply.as_deref());
-        Self { text, replied: reply.is_some(), ended: open.ended(answer), at: seconds(now) }
+        let text = pack(nanos(now), key.as_str().as_bytes(), detail, reply.as_deref());
+        Self { text, replied: reply.is_some(), ended: open.ended(answer) }
     }
 
     pub(super) fn key(&self) -> &[u8] {
@@ -46,9 +44,9 @@ impl Past {
         self.ended.last()
     }
 
-    /// Whether it surely ended before `time`. Beyond 2106 no time is before another.
+    /// Whether it surely ended before `time`. Beyond 2554 no time is before another.
     pub(super) fn ended_before(&self, time: SystemTime) -> bool {
-        self.at < seconds(time)
+        (&*self.text).get_u64() < nanos(time)
     }
 
     pub(super) fn end(
@@ -73,13 +71,13 @@ impl Past {
     fn take(&mut self, reply: Option<Bytes>) {
         if let (false, Some(reply)) = (self.replied, reply) {
             let (key, detail, _) = self.parts();
-            self.text = pack(key, detail, Some(&reply));
+            self.text = pack((&*self.text).get_u64(), key, detail, Some(&reply));
             self.replied = true;
         }
     }
 
     fn parts(&self) -> (&[u8], &[u8], &[u8]) {
-        let mut text = &*self.text;
+        let mut text = &self.text[8..];
         let (key, detail) = (text.get_u8().into(), text.get_u64() as usize);
         let (key, text) = text.split_at(key);
         let (detail, reply) = text.split_at(detail);
@@ -87,10 +85,11 @@ impl Past {
     }
 }
 
-fn pack(key: &[u8], detail: &[u8], reply: Option<&[u8]>) -> Box<[u8]> {
+fn pack(at: u64, key: &[u8], detail: &[u8], reply: Option<&[u8]>) -> Box<[u8]> {
     const { assert!(IdempotencyKey::MAX <= u8::MAX as usize) };
     let reply = reply.unwrap_or_default();
-    let mut text = Vec::with_capacity(1 + 8 + key.len() + detail.len() + reply.len());
+    let mut text = Vec::with_capacity(8 + 1 + 8 + key.len() + detail.len() + reply.len());
+    text.put_u64(at);
     text.put_u8(key.len() as u8);
     text.put_u64(detail.len() as u64);
     for part in [key, detail, reply] {
@@ -99,9 +98,9 @@ fn pack(key: &[u8], detail: &[u8], reply: Option<&[u8]>) -> Box<[u8]> {
     text.into_boxed_slice()
 }
 
-fn seconds(at: SystemTime) -> u32 {
+fn nanos(at: SystemTime) -> u64 {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -141,7 +140,7 @@ mod tests {
             prop_assert_eq!(past.answer(), Some((class, kept)));
             prop_assert_eq!((past.key(), past.last()), (key.as_bytes(), 7));
             prop_assert!(past.is_of(&detail) && !past.is_of(&[&detail[..], b"x"].concat()));
-            prop_assert_eq!(past.text.len(), 9 + key.len() + detail.len() + past.parts().2.len());
+            prop_assert_eq!(past.text.len(), 17 + key.len() + detail.len() + past.parts().2.len());
         }
     }
 
@@ -158,11 +157,11 @@ mod tests {
     fn it_is_never_older_than_it_is() {
         let at = |millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
         let ended = |at| Past::of(open("key", b"call".to_vec()), None, None, at);
-        assert!(ended(at(61_500)).ended_before(at(62_000)));
-        for time in [0, 61_000, 61_499, 61_500, 61_999] {
+        assert!(ended(at(61_500)).ended_before(at(61_501)));
+        for time in [0, 61_000, 61_499, 61_500] {
             assert!(!ended(at(61_500)).ended_before(at(time)), "{time}");
         }
-        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33);
+        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 35);
         assert!(!ended(far).ended_before(far + Duration::from_secs(1 << 20)));
         assert!(!ended(at(0)).ended_before(SystemTime::UNIX_EPOCH - Duration::from_secs(1)));
     }
