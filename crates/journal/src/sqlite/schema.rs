@@ -1,12 +1,13 @@
 //! The file: its lock, its mode, its schema, and what a new process finds in it.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::{CORRUPT, JournalOpenError, JournalOpenErrorKind as Kind};
+use super::error::{CORRUPT, JournalOpenError, JournalOpenErrorKind as Kind, NO_DATABASE};
 use super::settings::SqliteSettings;
 
 /// Marks the file as ours: "TRKJ".
@@ -107,14 +108,23 @@ fn lock(path: &Path) -> Result<LockFile, JournalOpenError> {
     }
 }
 
-/// Makes the file if it is missing, readable by its owner only; SQLite gives its log the same mode.
+/// How every file of SQLite begins: https://sqlite.org/fileformat.html, section 1.3.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// Makes the file if it is missing, readable by its owner only; SQLite gives its log the same mode. Somebody else's is left as it is.
 fn private_file(path: &Path) -> Result<(), JournalOpenError> {
     let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
+    options.create(true).truncate(false).read(true).write(true);
     let message =
         "the file cannot be made or written; check that its folder exists, and the permissions of both";
     let access = |source| JournalOpenError::access(message, source);
     let file = private(&mut options).open(path).map_err(access)?;
+    let mut head = Vec::new();
+    (&file).take(MAGIC.len() as u64).read_to_end(&mut head).map_err(access)?;
+    // One that was just begun when the power failed may be half-written; SQLite then has what to undo beside it.
+    if !head.is_empty() && head != MAGIC && !beside(path, "-journal").exists() {
+        return Err(JournalOpenError::new(Kind::Foreign, NO_DATABASE));
+    }
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

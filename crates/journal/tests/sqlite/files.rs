@@ -169,7 +169,10 @@ async fn a_damaged_file_is_told_at_the_start_or_by_the_check() {
 fn a_file_of_something_else_is_left_alone() {
     let folder = Folder::new();
     fs::write(folder.file(), "to,text\n+14155550123,hello\n".repeat(100)).unwrap();
+    fs::set_permissions(folder.file(), fs::Permissions::from_mode(0o644)).unwrap();
     refused(&folder, Kind::Foreign, "another path");
+    assert_eq!(fs::metadata(folder.file()).unwrap().permissions().mode() & 0o777, 0o644);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no lock lies beside it");
     fs::remove_file(folder.file()).unwrap();
     rusqlite::Connection::open(folder.file()).unwrap().execute_batch("CREATE TABLE x (y); ").unwrap();
     refused(&folder, Kind::Foreign, "something else");
