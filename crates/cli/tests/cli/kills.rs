@@ -106,7 +106,7 @@ fn kill(simulator: &Simulator, folder: &Path, kills: u64, seed: u64) -> u64 {
     }
     ran(command(simulator, folder, &["--timeout", "2"]).output().unwrap());
     // On a slow machine the file may be over before the last kills.
-    assert!(killed > kills / 4, "{killed}");
+    assert!(killed > kills / 10, "{killed}");
     killed
 }
 
