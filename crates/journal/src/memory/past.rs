@@ -2,25 +2,41 @@
 
 use std::time::SystemTime;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use trunkline_core_types::{Class, IdempotencyKey, Intent, JournalError};
 
 use crate::life::{Ended, Open};
+
+/// How much is asked of the allocator for the keys that end next. They lie one behind the other: a block for each would leave gaps of all
+/// sizes between them, through which every later search for memory goes. One goes back when all of its keys are forgotten.
+const CHUNK: usize = 64 * 1024;
 
 /// A key that ended. It keeps none of its call's memory, so that the next call finds that warm.
 #[derive(Debug)]
 pub(super) struct Past {
     /// When it ended, in nanoseconds since 1970, and two lengths, then key, detail and reply.
-    text: Box<[u8]>,
+    text: Bytes,
     replied: bool,
     ended: Ended,
 }
 
 impl Past {
-    /// An open key with its answer, or free without one.
-    pub(super) fn of(open: Open, answer: Option<Class>, reply: Option<Bytes>, now: SystemTime) -> Self {
+    /// An open key with its answer, or free without one; its text goes into `room`.
+    pub(super) fn of(
+        open: Open,
+        answer: Option<Class>,
+        reply: Option<Bytes>,
+        now: SystemTime,
+        room: &mut BytesMut,
+    ) -> Self {
         let Intent { key, detail, .. } = &*open.intent;
-        let text = pack(nanos(now), key.as_str().as_bytes(), detail, reply.as_deref());
+        let (key, kept) = (key.as_str().as_bytes(), reply.as_deref().unwrap_or_default());
+        let length = length(key, detail, kept);
+        if room.capacity() < length {
+            // Not grown, which would copy what is still held.
+            *room = BytesMut::with_capacity(length.max(CHUNK));
+        }
+        let text = pack(room, nanos(now), key, detail, kept);
         Self { text, replied: reply.is_some(), ended: open.ended(answer) }
     }
 
@@ -71,7 +87,9 @@ impl Past {
     fn take(&mut self, reply: Option<Bytes>) {
         if let (false, Some(reply)) = (self.replied, reply) {
             let (key, detail, _) = self.parts();
-            self.text = pack((&*self.text).get_u64(), key, detail, Some(&reply));
+            let at = (&*self.text).get_u64();
+            let mut room = BytesMut::with_capacity(length(key, detail, &reply));
+            self.text = pack(&mut room, at, key, detail, &reply);
             self.replied = true;
         }
     }
@@ -85,17 +103,19 @@ impl Past {
     }
 }
 
-fn pack(at: u64, key: &[u8], detail: &[u8], reply: Option<&[u8]>) -> Box<[u8]> {
+fn length(key: &[u8], detail: &[u8], reply: &[u8]) -> usize {
+    8 + 1 + 8 + key.len() + detail.len() + reply.len()
+}
+
+fn pack(room: &mut BytesMut, at: u64, key: &[u8], detail: &[u8], reply: &[u8]) -> Bytes {
     const { assert!(IdempotencyKey::MAX <= u8::MAX as usize) };
-    let reply = reply.unwrap_or_default();
-    let mut text = Vec::with_capacity(8 + 1 + 8 + key.len() + detail.len() + reply.len());
-    text.put_u64(at);
-    text.put_u8(key.len() as u8);
-    text.put_u64(detail.len() as u64);
+    room.put_u64(at);
+    room.put_u8(key.len() as u8);
+    room.put_u64(detail.len() as u64);
     for part in [key, detail, reply] {
-        text.extend_from_slice(part);
+        room.extend_from_slice(part);
     }
-    text.into_boxed_slice()
+    room.split().freeze()
 }
 
 fn nanos(at: SystemTime) -> u64 {
@@ -131,7 +151,7 @@ mod tests {
         ) {
             let bytes = |reply: &Option<Vec<u8>>| reply.clone().map(Bytes::from);
             let (class, now) = (Class::Accepted, SystemTime::UNIX_EPOCH);
-            let mut past = Past::of(open(&key, detail.clone()), Some(class), bytes(&reply), now);
+            let mut past = Past::of(open(&key, detail.clone()), Some(class), bytes(&reply), now, &mut BytesMut::new());
             let mut kept = bytes(&reply);
             for reply in &later {
                 past.settle(class, bytes(reply)).unwrap();
@@ -146,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_free_key_has_no_answer_until_it_is_proven() {
-        let mut past = Past::of(open("key", b"call".to_vec()), None, None, SystemTime::UNIX_EPOCH);
+        let mut past =
+            Past::of(open("key", b"call".to_vec()), None, None, SystemTime::UNIX_EPOCH, &mut BytesMut::new());
         past.settle(Class::Unsent, Some("of nothing".into())).unwrap();
         assert_eq!(past.answer(), None);
         past.settle(Class::Accepted, Some("proof".into())).unwrap();
@@ -156,7 +177,7 @@ mod tests {
     #[test]
     fn it_is_never_older_than_it_is() {
         let at = |millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-        let ended = |at| Past::of(open("key", b"call".to_vec()), None, None, at);
+        let ended = |at| Past::of(open("key", b"call".to_vec()), None, None, at, &mut BytesMut::new());
         assert!(ended(at(61_500)).ended_before(at(61_501)));
         for time in [0, 61_000, 61_499, 61_500] {
             assert!(!ended(at(61_500)).ended_before(at(time)), "{time}");
@@ -164,5 +185,17 @@ mod tests {
         let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 35);
         assert!(!ended(far).ended_before(far + Duration::from_secs(1 << 20)));
         assert!(!ended(at(0)).ended_before(SystemTime::UNIX_EPOCH - Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn keys_lie_one_behind_the_other() {
+        let (mut room, now) = (BytesMut::new(), SystemTime::UNIX_EPOCH);
+        let mut past = |detail: &[u8]| Past::of(open("key", detail.to_vec()), None, None, now, &mut room);
+        let first = past(b"call");
+        let second = past(b"call");
+        assert_eq!(second.text.as_ptr() as usize - first.text.as_ptr() as usize, first.text.len());
+        let large = past(&[7; 2 * CHUNK]);
+        drop(past(b"call"));
+        assert!(first.is_of(b"call") && second.is_of(b"call") && large.is_of(&[7; 2 * CHUNK]));
     }
 }
