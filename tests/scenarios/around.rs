@@ -1,9 +1,11 @@
 //! A small run of everything around the calls, that a seed replays in another process, and that a failing one shrinks.
 
-use std::collections::BTreeSet;
+mod replays;
+
 use std::process::Command;
 
-use trunkline_tests::simulation::{Flaw, Report, Scenario, Verdict, around};
+use replays::replay;
+use trunkline_tests::simulation::{Flaw, Scenario, Verdict, around};
 
 #[test]
 fn events_reconciles_rotations_and_jumps_ring_nobody_twice() {
@@ -31,15 +33,7 @@ fn a_failing_seed_shrinks_to_one_call_and_one_fault_and_replays() {
     let flawed = |seed| Scenario { flaw: Some(Flaw::RefusesYetRings), ..Scenario::around(seed, 100) };
     let seed = (1..).find(|seed| !flawed(*seed).run().found.is_empty()).unwrap();
     let shrunk = flawed(seed).shrink(200).unwrap();
-    let Report { keys, faults, found, story, .. } = &shrunk.report;
-    assert_eq!((keys.len(), faults.len()), (1, 1), "{keys:?} {faults:?}");
+    let story = &shrunk.report.story;
     assert!(story.0.len() < 40, "{story}");
-    let command = shrunk.scenario.command();
-    let arguments = command.strip_prefix("cargo xtask simulate ").unwrap().split(' ');
-    let output = Command::new(env!("CARGO_BIN_EXE_simulate")).args(arguments).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let shown = String::from_utf8(output.stderr).unwrap();
-    assert!(shown.contains(&found[0].to_string()), "{} is not in {shown}", found[0]);
-    let without = Scenario { faults: Some(BTreeSet::new()), ..shrunk.scenario };
-    assert!(without.run().verdict.holds(), "without its fault the call must be well");
+    replay(&shrunk);
 }

