@@ -107,8 +107,15 @@ pub(super) const VAULT_SECRET_ID: &str = "TRUNKLINE_VAULT_SECRET_ID";
 
 /// The known name nearest to a misspelt one, if one is near.
 pub(super) fn nearest(unknown: &str) -> Option<&'static str> {
-    let near = SETTINGS.iter().map(|setting| (osa_distance(unknown, setting.name), setting.name)).min()?;
-    (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
+    let (slips, name) = closest(unknown, SETTINGS.iter().map(|setting| setting.name))?;
+    (slips <= 1 + name.len() / 4).then_some(name)
+}
+
+/// Of these names the one with the fewest slips between, and how many they are.
+fn closest<'a>(unknown: &str, names: impl Iterator<Item = &'a str>) -> Option<(usize, &'a str)> {
+    // A name of the file may be of any length; a long one is near to nothing.
+    let unknown: String = unknown.chars().take(64).collect();
+    names.map(|name| (osa_distance(&unknown, name), name)).min()
 }
 
 /// Variables that nobody reads and whose names are near to one that is read, each with that one.
@@ -119,8 +126,8 @@ pub(crate) fn slips(variables: impl Iterator<Item = String>) -> Vec<(String, Str
         SETTINGS.iter().map(Setting::variable).chain(others.map(str::to_owned)).collect();
     let unknown = variables.filter(|name| name.starts_with("TRUNKLINE_") && !known.contains(name));
     let near = |name: String| {
-        let (distance, meant) = known.iter().map(|known| (osa_distance(&name, known), known)).min()?;
-        (distance <= 2).then(|| (name, meant.clone()))
+        let (slips, meant) = closest(&name, known.iter().map(String::as_str))?;
+        (slips <= 2).then(|| (name, meant.to_owned()))
     };
     unknown.filter_map(near).collect()
 }
