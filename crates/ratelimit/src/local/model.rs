@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use loom::future::block_on;
 use loom::thread;
-use trunkline_core_types::{Ask, DeniedKind, Pacer, Permit, Rate, Signal};
+use trunkline_core_types::{Ask, BoxFuture, Denied, DeniedKind, Pacer, Permit, Rate, Signal};
 
 use crate::model::{ModelClock, explore, glance};
 use crate::{LocalPacer, LocalPacerSettings};
@@ -27,6 +27,13 @@ fn pacer(burst: u32, in_flight: u32) -> (Arc<ModelClock>, LocalPacer) {
 
 fn permit(clock: &ModelClock, pacer: &LocalPacer) -> Permit {
     block_on(pacer.acquire(Ask::one(clock.after(FAR)))).unwrap()
+}
+
+/// Stands in line behind whoever holds a permit.
+fn in_line<'a>(clock: &ModelClock, pacer: &'a LocalPacer) -> BoxFuture<'a, Result<Permit, Denied>> {
+    let mut waiting = pacer.acquire(Ask::one(clock.after(FAR)));
+    assert!(glance(&mut waiting).is_pending());
+    waiting
 }
 
 /// Stands in line and gives up, wherever it is by then: in line, called, or with a permit that then goes back.
@@ -60,8 +67,7 @@ fn who_comes_for_an_answer_at_once_overtakes_nobody() {
     explore(|| {
         let (clock, pacer) = pacer(3, 1);
         let held = permit(&clock, &pacer);
-        let mut waiting = pacer.acquire(Ask::one(clock.after(FAR)));
-        assert!(glance(&mut waiting).is_pending());
+        let waiting = in_line(&clock, &pacer);
         let ending = thread::spawn(move || held.spend());
         assert!(pacer.acquire_at_once(Ask::one(clock.after(FAR))).is_none());
         block_on(waiting).unwrap().spend();
@@ -76,8 +82,7 @@ fn a_waiter_is_called_where_it_was_last_polled() {
     explore(|| {
         let (clock, pacer) = pacer(3, 1);
         let held = permit(&clock, &pacer);
-        let mut waiting = pacer.acquire(Ask::one(clock.after(FAR)));
-        assert!(glance(&mut waiting).is_pending());
+        let waiting = in_line(&clock, &pacer);
         let ending = thread::spawn(move || held.spend());
         // Its first waker wakes nobody.
         block_on(waiting).unwrap().spend();
