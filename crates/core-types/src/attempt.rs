@@ -198,14 +198,6 @@ impl Attempt {
         self
     }
 
-    /// Reports into this cell, which the caller keeps. Default: a cell of its own.
-    #[must_use]
-    pub fn reporting_to(mut self, evidence: Evidence) -> Self {
-        evidence.note_number(self.0.terms.number);
-        self.0.terms.evidence = evidence;
-        self
-    }
-
     /// The request.
     pub fn request(&self) -> &Request<Bytes> {
         &self.0.request
