@@ -1,8 +1,8 @@
 //! The servers of a plan, and one client's life before them.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -23,8 +23,10 @@ use crate::end::End;
 /// Who makes single calls at the same time.
 const CALLERS: usize = 24;
 const GRACE: Duration = Duration::from_secs(10);
-/// How often a key changes, a 429 comes, in calls.
-const EVERY: usize = 900;
+/// How often a key changes, in calls.
+const ROTATION: usize = 100;
+/// How often a 429 comes, in calls.
+const THROTTLE: usize = 900;
 
 /// What outlives a client.
 pub(super) struct World {
@@ -34,6 +36,8 @@ pub(super) struct World {
     journal: Option<Journal>,
     folder: Option<Folder>,
     done: AtomicUsize,
+    /// One turn at a time: a thread that is held up between the halves of a rotation would bring a key back that the next one revoked.
+    turning: Mutex<()>,
 }
 
 impl World {
@@ -52,7 +56,7 @@ impl World {
         let folder = plan.durable.then(|| Folder::new(plan.seed));
         let journal = (!plan.durable).then(Journal::in_memory);
         let (keys, watch) = (Arc::new(Rotating::new("key-0")), Arc::new(Watch::new()));
-        Self { servers, watch, keys, journal, folder, done: AtomicUsize::new(0) }
+        Self { servers, watch, keys, journal, folder, done: AtomicUsize::new(0), turning: Mutex::new(()) }
     }
 
     fn journal(&self) -> Journal {
@@ -65,15 +69,16 @@ impl World {
 
     /// What the world does to everybody as calls go by.
     fn turn(&self, plan: &Plan, done: usize) {
-        if plan.rotates && done.is_multiple_of(EVERY) {
-            let turn = done / EVERY;
+        let _turning = self.turning.lock().unwrap();
+        if plan.rotates && done.is_multiple_of(ROTATION) {
+            let turn = done / ROTATION;
             let fresh = format!("key-{turn}");
             self.servers[0].also_accept(&fresh, "secret");
             self.keys.rotate(&fresh);
             // The one before is refused from now on, whether or not the client has heard of its end.
             self.servers[0].revoke(&format!("key-{}", turn - 1));
         }
-        if plan.throttles && done.is_multiple_of(EVERY) {
+        if plan.throttles && done.is_multiple_of(THROTTLE) {
             self.servers[0].fault_next(Fault::Throttle { retry_after: 1 });
         }
         if plan.fails_over && done == plan.calls / 3 {
