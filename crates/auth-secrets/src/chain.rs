@@ -42,6 +42,13 @@ impl Signers {
     fn in_order(&self) -> impl Iterator<Item = &Arc<dyn Sign>> {
         self.headers.iter().chain(&self.body)
     }
+
+    /// Each has to hear of it: any of them may hold the key that was refused, or go by the headers.
+    fn tell(&self, epoch: impl Fn(usize) -> u64, status: StatusCode, headers: &HeaderMap) -> bool {
+        self.in_order()
+            .enumerate()
+            .fold(false, |learned, (number, signer)| signer.learn(epoch(number), status, headers) | learned)
+    }
 }
 
 impl Sign for Signers {
@@ -88,11 +95,12 @@ impl Sign for Signers {
 
     fn learn(&self, epoch: u64, status: StatusCode, headers: &HeaderMap) -> bool {
         // Only a 401 is about a key.
-        let same = status == StatusCode::UNAUTHORIZED && self.epoch() == epoch;
-        // Each has to hear of it: any of them may hold the key that was refused, or go by the headers.
-        self.in_order().fold(false, |learned, signer| {
-            let epoch = if same { signer.epoch() } else { Self::PAST };
-            signer.learn(epoch, status, headers) | learned
-        })
+        if status != StatusCode::UNAUTHORIZED {
+            return self.tell(|_| Self::PAST, status, headers);
+        }
+        // Read once: one read anew would be taken for that of the key that was refused.
+        let now: Vec<_> = self.in_order().map(|signer| signer.epoch()).collect();
+        let same = now.iter().copied().fold(0, u64::wrapping_add) == epoch;
+        self.tell(|number| if same { now[number] } else { Self::PAST }, status, headers)
     }
 }

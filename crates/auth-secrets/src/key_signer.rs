@@ -1,15 +1,19 @@
 //! What all signers share: one origin, one key, what was made of it, and which versions a 401 has already dropped.
 
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model;
+
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use trunkline_core_types::{BoxFuture, Key, KeyError, KeyErrorKind, KeyProvider, KeySet, Origin, Sign};
+
+use crate::sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// How many refused versions are remembered; a key that comes back after this many others may be retried once more.
 const REMEMBERED: usize = 16;
@@ -60,23 +64,23 @@ pub trait Scheme: 'static {
 
 /// Signs requests to one origin, and to no other, with one key under a [`Scheme`].
 ///
-/// A 401 drops the version that signed, once per version (the last 16 are remembered). One that comes late, when that version was
-/// dropped already or another key signs, drops nothing; asking again helps, because the next signature is made with another key or with
-/// one that was fetched anew. `Debug` shows the origin and no key.
+/// A 401 drops the version that signed, once per version (the last 16 are remembered). One that comes late, to a key that was asked for
+/// before that version was dropped or another one signed, drops nothing; asking again helps, because the next signature is made with
+/// another key or with one that was fetched anew. `Debug` shows the origin and no key.
 pub struct KeySigner<S: Scheme> {
     origin: Origin,
     keys: Arc<dyn KeyProvider>,
     made: ArcSwapOption<Made<S::Made>>,
     refused: Mutex<VecDeque<Arc<str>>>,
-    /// The key that signed last was dropped, and none has signed since.
-    dropped: AtomicBool,
+    /// How many versions were dropped. Read before a key is asked for, it tells whether that key may be from before a drop.
+    drops: AtomicU64,
     next: AtomicU64,
 }
 
 struct Made<T> {
     version: Arc<str>,
     value: T,
-    /// Its epoch: no two have the same.
+    /// No two have the same.
     number: u64,
 }
 
@@ -88,7 +92,7 @@ impl<S: Scheme> KeySigner<S> {
             keys,
             made: ArcSwapOption::empty(),
             refused: Mutex::default(),
-            dropped: AtomicBool::new(false),
+            drops: AtomicU64::new(0),
             next: AtomicU64::new(0),
         }
     }
@@ -99,11 +103,7 @@ impl<S: Scheme> KeySigner<S> {
         key: &Key,
         then: impl FnOnce(&Made<S::Made>) -> Result<T, KeyError>,
     ) -> Result<T, KeyError> {
-        // Read first: all callers share the line that is written.
-        if self.dropped.load(Ordering::Relaxed) {
-            self.dropped.store(false, Ordering::Relaxed);
-        }
-        if let Some(made) = &*self.made.load()
+        if let Some(made) = self.made.load().as_ref()
             && *made.version == *key.version()
         {
             return then(made);
@@ -115,9 +115,39 @@ impl<S: Scheme> KeySigner<S> {
         then(&made)
     }
 
-    /// The epoch of the key that is now on the request.
+    /// The number of the key that is now on the request.
     fn put(&self, keys: &KeySet, request: &mut Request<Bytes>) -> Result<u64, KeyError> {
         self.with_made(&keys.current, |made| S::put(&made.value, request).map(|()| made.number))
+    }
+
+    /// Whether another try may have another key.
+    fn refused(&self, signed: u64) -> bool {
+        let mut refused = self.lock();
+        let made = self.made.load();
+        let Some(made) = made.as_ref() else { return false };
+        let drops = self.drops.load(Ordering::Relaxed);
+        if signed != epoch(drops, made.number) {
+            return true;
+        }
+        if refused.contains(&made.version) {
+            #[cfg(trunkline_mutation)]
+            if trunkline_core_types::Mutation::RefusedKeyAgain.is_on() {
+                return true;
+            }
+            return false;
+        }
+        if refused.len() == REMEMBERED {
+            refused.pop_front();
+        }
+        refused.push_back(made.version.clone());
+        // In this order and under the lock: whoever reads the new number asks for a key after the old one was dropped.
+        self.keys.invalidate(&made.version);
+        self.drops.store(drops + 1, Ordering::Release);
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<str>>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check(&self, request: &Request<Bytes>) -> Result<(), KeyError> {
@@ -164,7 +194,9 @@ impl<S: Scheme> Sign for KeySigner<S> {
         if let Err(error) = self.check(request) {
             return Some(Err(error));
         }
-        self.keys.in_hand(now).map(|keys| self.put(&keys, request))
+        let drops = self.drops.load(Ordering::Acquire);
+        let keys = self.keys.in_hand(now)?;
+        Some(self.put(&keys, request).map(|number| epoch(drops, number)))
     }
 
     fn is_ready(&self, now: Instant) -> bool {
@@ -184,35 +216,18 @@ impl<S: Scheme> Sign for KeySigner<S> {
 
     /// Before the first key it is that of the first one.
     fn epoch(&self) -> u64 {
-        self.made.load().as_ref().map_or(0, |made| made.number)
+        let drops = self.drops.load(Ordering::Acquire);
+        epoch(drops, self.made.load().as_ref().map_or(0, |made| made.number))
     }
 
-    fn learn(&self, epoch: u64, status: StatusCode, _: &HeaderMap) -> bool {
-        if status != StatusCode::UNAUTHORIZED {
-            return false;
-        }
-        let made = self.made.load();
-        let Some(made) = made.as_ref() else { return false };
-        if made.number != epoch {
-            return true;
-        }
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.contains(&made.version) {
-            #[cfg(trunkline_mutation)]
-            if trunkline_core_types::Mutation::RefusedKeyAgain.is_on() {
-                return true;
-            }
-            return self.dropped.load(Ordering::Relaxed);
-        }
-        if refused.len() == REMEMBERED {
-            refused.pop_front();
-        }
-        refused.push_back(made.version.clone());
-        drop(refused);
-        self.dropped.store(true, Ordering::Relaxed);
-        self.keys.invalidate(&made.version);
-        true
+    fn learn(&self, signed: u64, status: StatusCode, _: &HeaderMap) -> bool {
+        status == StatusCode::UNAUTHORIZED && self.refused(signed)
     }
+}
+
+/// Another one after each drop and for each key; none comes twice.
+fn epoch(drops: u64, number: u64) -> u64 {
+    (drops << 32).wrapping_add(number)
 }
 
 impl<S: Scheme> fmt::Debug for KeySigner<S> {

@@ -1,4 +1,4 @@
-//! What the cache is synchronised with: the real things, or loom's in a build with `--cfg trunkline_loom`, whose tests see every
+//! What cache and signers are synchronised with: the real things, or loom's in a build with `--cfg trunkline_loom`, whose tests see every
 //! interleaving of them.
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub trait Sign: Debug + Send + Sync + 'static {
         })
     }
 
-    /// Another number for each key that signs. Read before `sign`, it tells `learn` whether the key is still the same; `sign_at_once` tells
+    /// Another number for each key that signs, and after each drop of one. Read before `sign`, it tells `learn` whether the key is still the same; `sign_at_once` tells
     /// it itself. Default: 0.
     fn epoch(&self) -> u64 {
         0

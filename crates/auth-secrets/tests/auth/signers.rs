@@ -1,13 +1,15 @@
 //! Origin, headers, and what a 401 teaches.
 
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+use std::time::Instant;
 
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use trunkline_auth_secrets::{
     BasicSigner, BearerSigner, CacheSettings, CachedKeys, Signers, StaticKeys, X_SIGNATURE, XSignatureSigner,
 };
-use trunkline_core_types::{KeyErrorKind, KeyProvider, MacKey, Sign};
+use trunkline_core_types::{BoxFuture, KeyError, KeyErrorKind, KeyProvider, KeySet, MacKey, Sign};
 
 use crate::support::{Shelf, key, now, origin, request, soon, static_keys};
 
@@ -104,7 +106,7 @@ impl Sign for Appender {
     fn sign<'a>(
         &'a self,
         request: &'a mut http::Request<bytes::Bytes>,
-        _deadline: std::time::Instant,
+        _deadline: Instant,
     ) -> trunkline_core_types::BoxFuture<'a, Result<(), trunkline_core_types::KeyError>> {
         *request.body_mut() = [request.body(), &b"!"[..]].concat().into();
         Box::pin(std::future::ready(Ok(())))
@@ -169,6 +171,42 @@ async fn a_401_that_comes_late_refuses_no_newer_key() {
     assert!(learn(chain.epoch()), "kv-2 has its own one chance");
     chain.sign(&mut request(URL, b""), soon()).await.unwrap();
     assert!(!learn(chain.epoch()), "kv-2 was fetched anew and is refused all the same");
+}
+
+/// One thread has read the key and not yet signed with it when another one drops it.
+#[tokio::test]
+async fn a_signature_with_a_key_read_before_its_drop_forbids_nobody_another_chance() {
+    let signer = BearerSigner::new(origin(), Arc::new(Unhurried(Shelf::new(key("one", "kv-1")))));
+    let learn = |epoch| signer.learn(epoch, StatusCode::UNAUTHORIZED, &HeaderMap::new());
+    let epochs = [signer.epoch(); 3];
+    signer.sign(&mut request(URL, b""), soon()).await.unwrap();
+
+    let mut late = request(URL, b"");
+    let mut signing = signer.sign(&mut late, soon());
+    assert!(signing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert!(learn(epochs[0]), "drops kv-1");
+    signing.await.unwrap();
+    assert_eq!(late.headers()[AUTHORIZATION], "Bearer one");
+    assert!(learn(epochs[1]), "it was under way when kv-1 was dropped");
+    assert!(learn(epochs[2]), "the late one: its key may be from before the drop, and is");
+
+    let anew = signer.epoch();
+    signer.sign(&mut request(URL, b""), soon()).await.unwrap();
+    assert!(!learn(anew), "asked for after the drop, and still kv-1");
+}
+
+/// A key store whose answer takes a while after it was read.
+#[derive(Debug)]
+struct Unhurried(Arc<Shelf>);
+
+impl KeyProvider for Unhurried {
+    fn keys(&self, deadline: Instant) -> BoxFuture<'_, Result<KeySet, KeyError>> {
+        let read = self.0.keys(deadline);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            read.await
+        })
+    }
 }
 
 #[test]
