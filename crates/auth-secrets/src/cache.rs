@@ -26,8 +26,8 @@ pub use self::settings::CacheSettings;
 /// * **Revocation**: any other failure drops the key at once; it is never served stale.
 /// * **Negative cache**: a failure is the answer to all callers until the next fetch may start: after 1 s, doubled at each further
 ///   failure up to 10 s, up to a tenth less by chance.
-/// * **`invalidate`** drops the key if it has that version and forces one fetch, at most once per 30 s for each version. A fetch
-///   that was under way and brings that version back is repeated once.
+/// * **`invalidate`** drops the key if it has that version and forces one fetch, at most once per 30 s for each version; called again
+///   within them it lets the first hit after them refresh. A fetch that was under way and brings that version back is repeated once.
 /// * A key's own `not_after` shortens both TTLs; a key past it is `Invalid`.
 ///
 /// Needs a tokio runtime; without one a miss is `Unavailable`.

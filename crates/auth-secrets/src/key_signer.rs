@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use trunkline_core_types::{BoxFuture, Key, KeyError, KeyErrorKind, KeyProvider, KeySet, Origin, Sign};
 
-use crate::sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{ArcSwapOption, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// How many refused versions are remembered; a key that comes back after this many others may be retried once more.
 const REMEMBERED: usize = 16;
@@ -64,7 +64,8 @@ pub trait Scheme: 'static {
 
 /// Signs requests to one origin, and to no other, with one key under a [`Scheme`].
 ///
-/// A 401 drops the version that signed, once per version (the last 16 are remembered). One that comes late, to a key that was asked for
+/// A 401 drops the version that signed, once (the last 16 versions are remembered), and once more if it was accepted in between: a
+/// provider that fails for a moment must not spoil the rotation that comes after. One that comes late, to a key that was asked for
 /// before that version was dropped or another one signed, drops nothing; asking again helps, because the next signature is made with
 /// another key or with one that was fetched anew. `Debug` shows the origin and no key.
 pub struct KeySigner<S: Scheme> {
@@ -72,6 +73,8 @@ pub struct KeySigner<S: Scheme> {
     keys: Arc<dyn KeyProvider>,
     made: ArcSwapOption<Made<S::Made>>,
     refused: Mutex<VecDeque<Arc<str>>>,
+    /// Whether a success would tell us something: a version was dropped, and nothing was accepted since.
+    suspect: AtomicBool,
     /// How many versions were dropped. Read before a key is asked for, it tells whether that key may be from before a drop.
     drops: AtomicU64,
     next: AtomicU64,
@@ -92,6 +95,7 @@ impl<S: Scheme> KeySigner<S> {
             keys,
             made: ArcSwapOption::empty(),
             refused: Mutex::default(),
+            suspect: AtomicBool::new(false),
             drops: AtomicU64::new(0),
             next: AtomicU64::new(0),
         }
@@ -140,10 +144,19 @@ impl<S: Scheme> KeySigner<S> {
             refused.pop_front();
         }
         refused.push_back(made.version.clone());
+        self.suspect.store(true, Ordering::Relaxed);
         // In this order and under the lock: whoever reads the new number asks for a key after the old one was dropped.
         self.keys.invalidate(&made.version);
         self.drops.store(drops + 1, Ordering::Release);
         true
+    }
+
+    fn accepted(&self) {
+        let mut refused = self.lock();
+        if let Some(made) = self.made.load().as_ref() {
+            refused.retain(|version| *version != made.version);
+        }
+        self.suspect.store(false, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<str>>> {
@@ -221,7 +234,13 @@ impl<S: Scheme> Sign for KeySigner<S> {
     }
 
     fn learn(&self, signed: u64, status: StatusCode, _: &HeaderMap) -> bool {
-        status == StatusCode::UNAUTHORIZED && self.refused(signed)
+        if status == StatusCode::UNAUTHORIZED {
+            return self.refused(signed);
+        }
+        if status.is_success() && self.suspect.load(Ordering::Relaxed) {
+            self.accepted();
+        }
+        false
     }
 }
 

@@ -9,9 +9,11 @@ mod real;
 
 #[cfg(all(test, trunkline_loom))]
 pub(crate) use self::model::{
-    AbortHandle, ArcSwapOption, AtomicU64, Handle, Land, Landed, Mutex, MutexGuard, Ordering, landing,
+    AbortHandle, ArcSwapOption, AtomicBool, AtomicU64, Handle, Land, Landed, Mutex, MutexGuard, Ordering,
+    landing,
 };
 #[cfg(not(all(test, trunkline_loom)))]
 pub(crate) use self::real::{
-    AbortHandle, ArcSwapOption, AtomicU64, Handle, Land, Landed, Mutex, MutexGuard, Ordering, landing,
+    AbortHandle, ArcSwapOption, AtomicBool, AtomicU64, Handle, Land, Landed, Mutex, MutexGuard, Ordering,
+    landing,
 };

@@ -20,7 +20,7 @@ pub(super) struct Core {
     settings: CacheSettings,
     born: Instant,
     good: ArcSwapOption<Good>,
-    /// Nanoseconds after `born` from which a hit past the soft TTL starts a refresh: read on each of them, so it is outside of the lock.
+    /// Nanoseconds after `born` from which a hit starts a refresh: read on each of them, so it is outside of the lock.
     due: AtomicU64,
     state: Mutex<State>,
 }
@@ -53,7 +53,7 @@ impl Core {
     pub(super) fn hit(self: &Arc<Self>, now: Instant) -> Option<Arc<KeySet>> {
         let good = self.good.load();
         let good = good.as_ref().filter(|good| now < good.hard)?;
-        if now >= good.soft && self.nanos(now) >= self.due.load(Ordering::Acquire) {
+        if self.nanos(now) >= self.due.load(Ordering::Acquire) {
             // A failure to start one is no failure of the hit.
             let _ = self.start(now);
         }
@@ -68,12 +68,18 @@ impl Core {
         landing.ok_or_else(late)?.unwrap_or_else(|_| Err(stopped()))
     }
 
-    /// Drops the key of this version and fetches once, unless that was done less than 30 s ago.
+    /// Drops the key of this version and fetches once; if that was done less than 30 s ago, a hit fetches once they are over.
     pub(super) fn invalidate(self: &Arc<Self>, version: &str) {
         let now = self.settings.clock.now();
         let mut state = self.lock();
         let in_hand = self.good.load().as_ref().map(|good| good.keys.current.version() == version);
-        if in_hand == Some(false) || !state.refuse(version, now) {
+        if in_hand == Some(false) {
+            return;
+        }
+        if let Err(next) = state.refuse(version, now) {
+            if state.flight.is_none() {
+                self.due.fetch_min(self.nanos(next), Ordering::AcqRel);
+            }
             return;
         }
         self.good.store(None);

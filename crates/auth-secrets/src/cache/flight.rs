@@ -71,11 +71,15 @@ impl State {
         self.failure = Some(Failure { error, until, pause });
     }
 
-    /// Notes that a version was refused; false if that was noted less than 30 s ago.
-    pub(super) fn refuse(&mut self, version: &str, at: Instant) -> bool {
-        let recent = |known: &Refused| at.saturating_duration_since(known.at) < FORCED_EVERY;
-        if self.refused.iter().any(|known| *known.version == *version && recent(known)) {
-            return false;
+    /// Notes that a version was refused.
+    ///
+    /// # Errors
+    /// When it may be noted again, if it was less than 30 s ago.
+    pub(super) fn refuse(&mut self, version: &str, at: Instant) -> Result<(), Instant> {
+        if let Some(known) = self.refused.iter().find(|known| *known.version == *version)
+            && at < known.at + FORCED_EVERY
+        {
+            return Err(known.at + FORCED_EVERY);
         }
         self.refused.retain(|known| *known.version != *version);
         if self.refused.len() == REMEMBERED {
@@ -83,7 +87,7 @@ impl State {
         }
         self.refusals += 1;
         self.refused.push(Refused { version: version.into(), at, number: self.refusals });
-        true
+        Ok(())
     }
 
     /// How many versions were refused so far.
@@ -105,10 +109,11 @@ mod tests {
     #[test]
     fn a_version_is_forced_once_in_30_seconds_and_the_memory_is_bounded() {
         let (mut state, now) = (State::default(), SystemClock::new().now());
-        assert!(state.refuse("kv-1", now) && state.refuse("kv-2", now));
-        assert!(!state.refuse("kv-1", now + Duration::from_millis(29_999)));
-        assert!(state.refuse("kv-1", now + Duration::from_secs(30)));
-        (0..100).for_each(|n| assert!(state.refuse(&format!("n-{n}"), now)));
+        assert_eq!([state.refuse("kv-1", now), state.refuse("kv-2", now)], [Ok(()); 2]);
+        let next = now + Duration::from_secs(30);
+        assert_eq!(state.refuse("kv-1", now + Duration::from_millis(29_999)), Err(next));
+        assert_eq!(state.refuse("kv-1", next), Ok(()));
+        (0..100).for_each(|n| assert_eq!(state.refuse(&format!("n-{n}"), now), Ok(())));
         assert_eq!(state.refused.len(), REMEMBERED);
     }
 

@@ -5,7 +5,7 @@ use futures_util::future::Shared;
 use tokio::sync::oneshot;
 
 pub(crate) use arc_swap::ArcSwapOption;
-pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use std::sync::{Mutex, MutexGuard};
 pub(crate) use tokio::runtime::Handle;
 pub(crate) use tokio::task::AbortHandle;

@@ -267,6 +267,26 @@ async fn an_invalidated_version_is_fetched_again_once_in_30_seconds() {
     assert_eq!(*bench.store.invalidated.lock().unwrap(), ["kv-1", "kv-1", "kv-2"]);
 }
 
+/// A key that was refused, accepted again and revoked soon after is replaced long before it is due.
+#[tokio::test(start_paused = true)]
+async fn a_version_refused_again_within_30_seconds_is_refreshed_once_they_are_over() {
+    let bench = Bench::new();
+    bench.version().await.unwrap();
+    bench.cache.invalidate("kv-1");
+    bench.version().await.unwrap();
+    bench.pass(10 * S).await;
+    bench.store.set("two", "kv-2");
+    bench.cache.invalidate("kv-1");
+    bench.pass(19 * S).await;
+    assert_eq!((bench.version().await.unwrap().as_str(), bench.store.fetches()), ("kv-1", 2));
+    bench.pass(S).await;
+    assert_eq!(bench.version().await.unwrap(), "kv-1", "a refresh is not waited for");
+    bench.pass(S).await;
+    assert_eq!((bench.version().await.unwrap().as_str(), bench.store.fetches()), ("kv-2", 3));
+    bench.pass(60 * S).await;
+    assert_eq!((bench.version().await.unwrap().as_str(), bench.store.fetches()), ("kv-2", 3));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_invalidated_key_is_not_served_stale_by_an_outage() {
     let bench = Bench::new();

@@ -173,6 +173,22 @@ async fn a_401_that_comes_late_refuses_no_newer_key() {
     assert!(!learn(chain.epoch()), "kv-2 was fetched anew and is refused all the same");
 }
 
+/// A provider whose check of keys fails for a moment, and a rotation later.
+#[tokio::test]
+async fn a_version_that_was_accepted_since_its_drop_may_be_dropped_again() {
+    let shelf = Shelf::new(key("one", "kv-1"));
+    let signer = Signers::new(BearerSigner::new(origin(), shelf.clone()));
+    let ask = |status| {
+        let epoch = signer.sign_at_once(&mut request(URL, b""), now()).unwrap().unwrap();
+        signer.learn(epoch, status, &HeaderMap::new())
+    };
+    assert!(ask(StatusCode::UNAUTHORIZED) && !ask(StatusCode::UNAUTHORIZED));
+    assert!(!ask(StatusCode::INTERNAL_SERVER_ERROR) && !ask(StatusCode::UNAUTHORIZED), "no proof");
+    assert!(!ask(StatusCode::OK));
+    assert!(ask(StatusCode::UNAUTHORIZED) && !ask(StatusCode::UNAUTHORIZED));
+    assert_eq!(*shelf.invalidated.lock().unwrap(), ["kv-1", "kv-1"]);
+}
+
 /// One thread has read the key and not yet signed with it when another one drops it.
 #[tokio::test]
 async fn a_signature_with_a_key_read_before_its_drop_forbids_nobody_another_chance() {
