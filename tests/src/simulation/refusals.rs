@@ -39,8 +39,8 @@ pub fn run(seed: u64, calls: usize) -> Verdict {
         refuser.refuse_keys();
         unanswered += place(&client, "revoked", second).await;
         let left = client.shutdown(TIMEOUT).await.under_way as u64;
-        // One version, so one repeat.
-        let needless = refuser.unauthorised().saturating_sub(second as u64 + 1);
+        // One version, so one repeat for each of those that were under way when it was dropped.
+        let needless = refuser.unauthorised().saturating_sub(second as u64 + u64::from(live.get()));
         let mut verdict = Verdict { calls: calls as u64, ..Verdict::default() };
         (verdict.leaked_permits, verdict.misclassified) = (unanswered + left, needless);
         if !verdict.holds() {
