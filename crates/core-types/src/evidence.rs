@@ -1,9 +1,13 @@
 //! The report cell of an attempt: what the layers above may conclude after they gave it up.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use crate::sync::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use crate::{Class, Scope};
 
 /// How far an attempt got, in the order in which it gets there.
@@ -46,8 +50,8 @@ impl Progress {
 
 /// What the leaf reports about the attempt in progress; shared by all attempts of one call, one after another.
 ///
-/// A layer above that gives up first drops the inner future and then reads [`Evidence::class`]; read earlier it may say `Ambiguous`,
-/// the safe side.
+/// A layer above that gives up first drops the inner future and then reads [`Evidence::class`]; read earlier, on any thread, it tells
+/// what was so then, and `Ambiguous` from before the first byte on.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence(Arc<Cell>);
 
@@ -76,7 +80,9 @@ impl Evidence {
 
     /// What is known of the call: the fold of its earlier attempts and the current one.
     pub fn folded(&self) -> Class {
-        decode(self.0.before.load(Ordering::Acquire)).fold(self.class())
+        // Read first: an attempt that was renewed meanwhile is in what comes before.
+        let current = self.class();
+        decode(self.0.before.load(Ordering::Acquire)).fold(current)
     }
 
     /// How far the current attempt got; while it runs, at least so far. Read after the inner future was dropped it is final.

@@ -53,6 +53,8 @@ mod outcome;
 mod reply;
 #[cfg(feature = "http")]
 mod service;
+#[cfg(feature = "http")]
+mod sync;
 
 #[cfg(feature = "voice")]
 mod call;

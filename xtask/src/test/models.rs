@@ -7,6 +7,8 @@ use std::process::Command;
 const FOLDER: &str = "target/model";
 /// Not `cfg(loom)`, which tokio takes for its own.
 const FLAG: &str = "--cfg trunkline_loom";
+/// What the tests of a member need beside its default features.
+const FEATURES: [(&str, &str); 1] = [("trunkline-core-types", "trunkline-core-types/system")];
 
 /// Runs the models of these members; none if there are none.
 pub(super) fn command(members: &[&str]) -> Option<Command> {
@@ -17,6 +19,8 @@ pub(super) fn command(members: &[&str]) -> Option<Command> {
     let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     cargo.env("RUSTFLAGS", format!("{flags} {FLAG}").trim()).arg("test");
     cargo.args(members.iter().flat_map(|member| ["-p", member]));
+    let features = FEATURES.iter().filter(|(member, _)| members.contains(member));
+    cargo.args(features.flat_map(|(_, feature)| ["--features", feature]));
     cargo.args(["--lib", "--no-fail-fast", "--target-dir", FOLDER, "model::"]);
     Some(cargo)
 }
@@ -36,5 +40,11 @@ mod tests {
         let flags = command.get_envs().find(|(name, _)| *name == "RUSTFLAGS").unwrap().1.unwrap();
         assert!(flags.to_str().unwrap().ends_with(FLAG));
         assert!(super::command(&[]).is_none());
+    }
+
+    #[test]
+    fn a_member_brings_the_features_that_its_tests_need() {
+        let shown = run::shown(&command(&["trunkline-core-types", "two"]).unwrap());
+        assert!(shown.contains("-p two --features trunkline-core-types/system --lib"), "{shown}");
     }
 }

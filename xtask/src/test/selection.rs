@@ -10,8 +10,8 @@ const KINDS: [&str; 3] = ["--bins", "--tests", "--examples"];
 /// Members whose tests may start the `trunkline` binary.
 const USE_BINARY: [&str; 2] = ["trunkline-cli", "trunkline-tests"];
 
-/// Members whose locks loom stands in for in a build of their own.
-const MODELLED: [&str; 2] = ["trunkline-auth-secrets", "trunkline-ratelimit"];
+/// Members whose locks and atomics loom stands in for in a build of their own.
+const MODELLED: [&str; 3] = ["trunkline-core-types", "trunkline-auth-secrets", "trunkline-ratelimit"];
 
 /// The member whose tests run the mutations.
 const RUNS_MUTATIONS: &str = "trunkline-tests";
