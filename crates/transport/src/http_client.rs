@@ -29,7 +29,7 @@ use pool::{Live, Pool};
 ///
 /// The rule: no byte of this connection since it was handed out is `Unsent`, also at a timeout; any byte is `Ambiguous` until a head
 /// arrives; a 2xx head is `Accepted`. After a verdict nothing of the attempt leaves: the socket is reset. Redirects are not followed,
-/// nothing is repeated, no task is spawned.
+/// nothing is repeated, no task is spawned. It may be shared by several runtimes: each takes only connections again that it made.
 pub struct HttpClient {
     connector: Connector,
     pool: Pool,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::{Connection, SendRequest};
+use tokio::runtime::{self, Handle};
 use trunkline_core_types::Operation;
 
 use super::io::{Stream, Written};
@@ -31,6 +32,9 @@ pub(super) struct Live {
     pub(super) idle_since: Instant,
     /// The timer of its last attempt, for the next one.
     pub(super) alarm: Option<Alarm>,
+    /// Who wakes whoever waits for its socket and its timer. Elsewhere a reply, and the end of its time, would come only once that runtime
+    /// is driven.
+    runtime: Option<runtime::Id>,
 }
 
 impl Live {
@@ -40,8 +44,8 @@ impl Live {
         written: Written,
         idle_since: Instant,
     ) -> Self {
-        let (pooled, ended, served, alarm) = (false, false, false, None);
-        Self { sender, connection, written, pooled, ended, served, idle_since, alarm }
+        let (pooled, ended, served, alarm, runtime) = (false, false, false, None, here());
+        Self { sender, connection, written, pooled, ended, served, idle_since, alarm, runtime }
     }
 
     /// Drives the connection; true once it has ended.
@@ -84,6 +88,11 @@ impl Live {
     }
 }
 
+/// The runtime that the caller runs in.
+fn here() -> Option<runtime::Id> {
+    Handle::try_current().ok().map(|handle| handle.id())
+}
+
 /// Servers keep an idle connection for some seconds at least.
 const MOMENT: Duration = Duration::from_secs(1);
 
@@ -99,10 +108,12 @@ impl Pool {
         Self { idle: Mutex::default(), max_idle, idle_timeout, reuse }
     }
 
-    /// The most recently used connection that is still good for this operation; the dead ones on the way are dropped.
+    /// The most recently used connection of the caller's runtime that is still good for this operation; the dead ones on the way are
+    /// dropped.
     pub(super) fn take(&self, operation: Operation, now: Instant) -> Option<Box<Live>> {
+        let here = here();
         loop {
-            let mut live = self.pop(operation)?;
+            let mut live = self.pop(operation, here)?;
             if self.is_fresh(&live, now) && live.is_usable() {
                 return Some(live);
             }
@@ -112,25 +123,28 @@ impl Pool {
     /// Whether this operation would take one that was in use a moment ago: it is not looked at, since no server's idle time is that
     /// short, and whoever takes it looks.
     pub(super) fn has_recent(&self, operation: Operation, now: Instant) -> bool {
-        let idle = self.lock();
-        let next = self.find(&idle, operation).and_then(|at| idle.get(at));
+        let (here, idle) = (here(), self.lock());
+        let next = self.find(&idle, operation, here).and_then(|at| idle.get(at));
         next.is_some_and(|live| self.is_fresh(live, now) && now < live.idle_since + MOMENT)
     }
 
-    fn pop(&self, operation: Operation) -> Option<Box<Live>> {
+    fn pop(&self, operation: Operation, here: Option<runtime::Id>) -> Option<Box<Live>> {
         let mut idle = self.lock();
-        self.find(&idle, operation).and_then(|at| idle.remove(at))
+        self.find(&idle, operation, here).and_then(|at| idle.remove(at))
     }
 
-    fn find(&self, idle: &VecDeque<Box<Live>>, operation: Operation) -> Option<usize> {
-        let last = idle.len().checked_sub(1);
+    fn find(
+        &self,
+        idle: &VecDeque<Box<Live>>,
+        operation: Operation,
+        here: Option<runtime::Id>,
+    ) -> Option<usize> {
+        let last = |good: fn(&Live) -> bool| idle.iter().rposition(|live| live.runtime == here && good(live));
         match (self.reuse, operation) {
-            (Reuse::Always, _) => last,
-            (Reuse::Never, _) | (Reuse::NeverForCreates, Operation::Create) => {
-                idle.iter().rposition(|live| !live.served)
-            }
+            (Reuse::Always, _) => last(|_| true),
+            (Reuse::Never, _) | (Reuse::NeverForCreates, Operation::Create) => last(|live| !live.served),
             // What was warmed is left to the creates.
-            (Reuse::NeverForCreates, _) => idle.iter().rposition(|live| live.served).or(last),
+            (Reuse::NeverForCreates, _) => last(|live| live.served).or_else(|| last(|_| true)),
         }
     }
 

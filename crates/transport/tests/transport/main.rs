@@ -14,6 +14,7 @@ mod proxy;
 mod reopen;
 mod retry;
 mod rows;
+mod runtimes;
 mod scripted;
 mod setup;
 mod sockets;
