@@ -12,7 +12,7 @@ pub trait Wire: Send + Unpin + 'static {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
 
     /// Writes from `buffer`; what it reports as written may have left. A write that is pending or fails has taken nothing, unless
-    /// [`Wire::unreported`] says so in the end.
+    /// [`Wire::unreported`] says so in the end; of one that panics something may have left.
     fn poll_write(&mut self, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>>;
 
     /// Writes from several buffers at once.

@@ -37,11 +37,26 @@ impl Written {
         self.0.bytes.store(self.get() + count as u64, Ordering::Relaxed);
     }
 
-    fn add(&self, written: &Poll<io::Result<usize>>) {
+    /// Counts what `write` says it wrote.
+    fn count(&self, write: impl FnOnce() -> Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let unknown = Unknown(self);
+        let written = write();
+        std::mem::forget(unknown);
         if let Poll::Ready(Ok(count)) = written {
-            self.add_bytes(*count);
+            self.add_bytes(count);
         }
         self.0.stuck.store(!matches!(written, Poll::Ready(Ok(_))), Ordering::Relaxed);
+        written
+    }
+}
+
+/// What a wire took that panicked is not known: its drop counts as a byte.
+struct Unknown<'a>(&'a Written);
+
+impl Drop for Unknown<'_> {
+    fn drop(&mut self) {
+        self.0.add_bytes(1);
+        self.0.0.stuck.store(true, Ordering::Relaxed);
     }
 }
 
@@ -83,9 +98,7 @@ impl AsyncRead for Counted {
 impl AsyncWrite for Counted {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = this.wire.poll_write(cx, buf);
-        this.written.add(&written);
-        written
+        this.written.count(|| this.wire.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -94,9 +107,7 @@ impl AsyncWrite for Counted {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = this.wire.poll_write_vectored(cx, bufs);
-        this.written.add(&written);
-        written
+        this.written.count(|| this.wire.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {

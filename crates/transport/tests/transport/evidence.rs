@@ -1,15 +1,19 @@
 //! The table of evidence: what happened on the wire, and the class it must have.
 
-use std::task::{Context, Waker};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use trunkline_core_types::{
-    Attempt, Class, Clock, Deadline, FailureKind, HttpService, Outcome, Scope, VirtualClock,
+    Attempt, AttemptError, BoxFuture, Class, Clock, Deadline, FailureKind, HttpService, Origin, Outcome,
+    Progress, Scope, StatusOnly, VirtualClock,
 };
-use trunkline_transport::TransportSettings;
+use trunkline_transport::{Dial, HttpClient, TransportSettings, Wire};
 
 use crate::scripted::{
-    CREATED, Script, ScriptedDial, Then, client, client_with, create, create_within, request,
+    CREATED, Script, ScriptedDial, Then, URL, client, client_with, create, create_within, request,
 };
 
 fn kind(outcome: &Outcome) -> Option<FailureKind> {
@@ -167,6 +171,59 @@ async fn a_dropped_future_is_unsent_before_the_first_byte_and_ambiguous_after() 
         drop(future);
         assert_eq!(evidence.class(), want);
         assert!(dial.connection(0).lock().unwrap().aborted);
+    }
+}
+
+/// Panics at its first write, or at its first read before that.
+#[derive(Debug, Clone, Copy)]
+struct Panicking {
+    in_write: bool,
+}
+
+impl Dial for Panicking {
+    fn connect<'a>(&'a self, _: &'a Origin) -> BoxFuture<'a, Result<Box<dyn Wire>, AttemptError>> {
+        let wire = *self;
+        Box::pin(async move { Ok(Box::new(wire) as Box<dyn Wire>) })
+    }
+}
+
+impl Wire for Panicking {
+    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        assert!(self.in_write, "scripted");
+        Poll::Pending
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        assert!(!self.in_write, "scripted");
+        Poll::Pending
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn abort(&mut self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_wire_took_that_panicked_is_not_known() {
+    for (in_write, want) in
+        [(true, (Class::Ambiguous, Progress::Part)), (false, (Class::Unsent, Progress::Connected))]
+    {
+        let (judge, clock) = (Arc::new(StatusOnly::default()), Arc::new(VirtualClock::new()));
+        let (origin, dial) = (URL.parse().unwrap(), Arc::new(Panicking { in_write }));
+        let client = HttpClient::with_dial(origin, TransportSettings::default(), judge, clock, dial).unwrap();
+        let attempt = create();
+        let evidence = attempt.evidence().clone();
+        let mut future = client.send(attempt);
+        let poll = || future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(catch_unwind(AssertUnwindSafe(poll)).is_err());
+        drop(future);
+        assert_eq!((evidence.class(), evidence.progress()), want, "{in_write}");
     }
 }
 
