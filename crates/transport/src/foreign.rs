@@ -115,6 +115,10 @@ impl Foreign {
         if failure.is_none() {
             handed.evidence.reached(Progress::Complete);
         }
+        if class != Class::Accepted {
+            // A client that answered before it asked for the body must not send it after the verdict.
+            handed.gate.shut();
+        }
         handed.settle(class);
         let result = match failure {
             None => Ok(Reply::new(Response::from_parts(head, body))),

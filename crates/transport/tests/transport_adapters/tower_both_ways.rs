@@ -103,6 +103,24 @@ async fn a_body_that_outlives_its_attempt_gives_nothing() {
     assert!(body.collect().await.is_err());
 }
 
+/// A service that answers before it asks may ask later only where it took the request.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_outlives_a_reply_gives_nothing_unless_that_was_2xx() {
+    for (status, given) in [(202, true), (400, false), (429, false), (503, false)] {
+        let kept = Arc::new(Mutex::new(None));
+        let keep = kept.clone();
+        let leaf = virtual_leaf(service_fn(move |request: Request<GateBody>| {
+            *keep.lock().unwrap() = Some(request.into_body());
+            let reply = Response::builder().status(status).body(Full::<Bytes>::default());
+            std::future::ready(Answer::Ok(reply.unwrap()))
+        }));
+        let outcome = leaf.send(post(ORIGIN)).await;
+        assert_eq!(outcome.class == Class::Accepted, given);
+        let body = kept.lock().unwrap().take().unwrap();
+        assert_eq!(body.collect().await.is_ok(), given, "{status}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_body_decides_what_a_failure_means() {
     async fn before(request: Request<GateBody>) -> Answer {
