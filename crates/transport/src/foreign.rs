@@ -1,5 +1,9 @@
 //! An attempt through a client whose IO is not ours: the body's gate is the evidence.
 
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model;
+
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -161,7 +165,7 @@ impl Foreign {
             if let Some(done) = self.clock.bounded(until, call.as_mut()).await {
                 return done;
             }
-            let Some(opened) = handed.gate.opened().or(unseen) else {
+            let Some(opened) = unseen.or_else(|| handed.gate.opened_or_shut()) else {
                 return timeout("the client began no request in time; nothing was sent");
             };
             let next = ends_by.min(opened + self.settings.read_timeout);

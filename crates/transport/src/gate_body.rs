@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -13,6 +12,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use trunkline_core_types::Clock;
+
+use crate::sync::{AtomicU8, Ordering};
 
 const IDLE: u8 = 0;
 const OPENED: u8 = 1;
@@ -46,9 +47,9 @@ impl Gate {
         }
     }
 
-    /// When the client asked for the body, if it has.
-    pub(crate) fn opened(&self) -> Option<Instant> {
-        (self.state.load(Ordering::Acquire) == OPENED).then(|| self.opened.get().copied()).flatten()
+    /// The same for who waits on if the client has asked for the body: since when that has it.
+    pub(crate) fn opened_or_shut(&self) -> Option<Instant> {
+        (self.shut() == Passage::Opened).then(|| self.opened.get().copied()).flatten()
     }
 
     /// The writer's step.
@@ -142,16 +143,15 @@ mod tests {
     #[test]
     fn whoever_steps_first_wins() {
         let (gate, mut opened) = body(None);
-        assert_eq!(gate.opened(), None);
         assert!(matches!(poll(&mut opened), Poll::Ready(Some(Ok(frame))) if frame.is_data()));
-        assert!(gate.opened().is_some());
+        assert!(gate.opened_or_shut().is_some());
         assert_eq!(gate.shut(), Passage::Opened);
         assert!(matches!(poll(&mut opened), Poll::Ready(None)));
 
         let (gate, mut given_up) = body(None);
         assert_eq!((gate.shut(), gate.shut()), (Passage::Shut, Passage::Shut));
         assert!(matches!(poll(&mut given_up), Poll::Ready(Some(Err(GateShut {})))));
-        assert_eq!((gate.shut(), gate.opened()), (Passage::Shut, None));
+        assert_eq!((gate.shut(), gate.opened_or_shut()), (Passage::Shut, None));
     }
 
     #[test]

@@ -8,7 +8,10 @@ const FOLDER: &str = "target/model";
 /// Not `cfg(loom)`, which tokio takes for its own.
 const FLAG: &str = "--cfg trunkline_loom";
 /// What the tests of a member need beside its default features.
-const FEATURES: [(&str, &str); 1] = [("trunkline-core-types", "trunkline-core-types/system")];
+const FEATURES: [(&str, &str); 2] = [
+    ("trunkline-core-types", "trunkline-core-types/system"),
+    ("trunkline-transport", "trunkline-transport/tower"),
+];
 
 /// Runs the models of these members; none if there are none.
 pub(super) fn command(members: &[&str]) -> Option<Command> {

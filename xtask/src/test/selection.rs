@@ -11,7 +11,8 @@ const KINDS: [&str; 3] = ["--bins", "--tests", "--examples"];
 const USE_BINARY: [&str; 2] = ["trunkline-cli", "trunkline-tests"];
 
 /// Members whose locks and atomics loom stands in for in a build of their own.
-const MODELLED: [&str; 3] = ["trunkline-core-types", "trunkline-auth-secrets", "trunkline-ratelimit"];
+const MODELLED: [&str; 4] =
+    ["trunkline-core-types", "trunkline-auth-secrets", "trunkline-transport", "trunkline-ratelimit"];
 
 /// The member whose tests run the mutations.
 const RUNS_MUTATIONS: &str = "trunkline-tests";
