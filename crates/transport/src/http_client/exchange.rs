@@ -96,6 +96,9 @@ impl<'a> Exchange<'a> {
         if ended {
             return broken();
         }
+        if live.written.has_resumed() {
+            self.timer.restart();
+        }
         let fired = self.timer.poll(cx, self.client, &mut live.alarm);
         fired.map(|()| Err(Failure::of(FailureKind::Timeout)))
     }

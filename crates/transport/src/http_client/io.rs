@@ -22,6 +22,8 @@ struct Count {
     bytes: AtomicU64,
     /// The last write did not go through. What is above writes on until one does not, so unset means that nothing is left to write.
     stuck: AtomicBool,
+    /// Since it was last asked, a write went through after one that did not.
+    resumed: AtomicBool,
 }
 
 impl Written {
@@ -31,6 +33,15 @@ impl Written {
 
     pub(super) fn is_stuck(&self) -> bool {
         self.0.stuck.load(Ordering::Relaxed)
+    }
+
+    /// Whether bytes left that had been held up, since this was last asked.
+    pub(super) fn has_resumed(&self) -> bool {
+        let resumed = self.0.resumed.load(Ordering::Relaxed);
+        if resumed {
+            self.0.resumed.store(false, Ordering::Relaxed);
+        }
+        resumed
     }
 
     fn add_bytes(&self, count: usize) {
@@ -44,6 +55,9 @@ impl Written {
         std::mem::forget(unknown);
         if let Poll::Ready(Ok(count)) = written {
             self.add_bytes(count);
+            if self.is_stuck() {
+                self.0.resumed.store(true, Ordering::Relaxed);
+            }
         }
         self.0.stuck.store(!matches!(written, Poll::Ready(Ok(_))), Ordering::Relaxed);
         written

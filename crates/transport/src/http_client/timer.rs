@@ -25,7 +25,7 @@ impl Timer {
         Self { since: Some(began), ends_by }
     }
 
-    /// Something came: the server may be silent anew.
+    /// Something came, or left after it was held up: the server may be silent anew.
     pub(super) fn restart(&mut self) {
         self.since = None;
     }

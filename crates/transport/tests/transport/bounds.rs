@@ -13,7 +13,7 @@ use trunkline_core_types::{
 };
 use trunkline_transport::{Dial, HttpClient, TransportSettings, Wire};
 
-use crate::scripted::{BODY, Script, ScriptedDial, Then, URL, client_with, create_within};
+use crate::scripted::{BODY, CREATED, Script, ScriptedDial, Then, URL, client_with, create_within};
 
 /// A peer that answers with this, one byte at a time and this long apart.
 #[derive(Debug)]
@@ -89,6 +89,30 @@ async fn a_head_that_drips_ends_with_the_read_time() {
     let (outcome, seconds) = dripping(head, Duration::from_secs(1)).await;
     assert_eq!(ended(outcome), (Class::Ambiguous, FailureKind::Timeout));
     assert!((10.0..10.01).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_read_time_runs_from_the_last_byte_that_left() {
+    let silent = [Script::replies(""), Script::replies("")];
+    let slow = [Script::takes(60, Then::Hang), Script::replies(CREATED)];
+    for (then, class, took) in [(silent, Class::Ambiguous, 19.0), (slow, Class::Accepted, 18.0)] {
+        for taken in [0, 40] {
+            let (dial, clock) = (ScriptedDial::new([Script::takes(taken, Then::Hang)]), VirtualClock::new());
+            let client = client_with(dial.clone(), TransportSettings::default());
+            let began = clock.now();
+            let sent = async {
+                let outcome = client.send(create_within(Duration::from_secs(30))).await;
+                (outcome.class, (clock.now() - began).as_secs_f64())
+            };
+            let (ended, ()) = tokio::join!(sent, async {
+                for script in then.clone() {
+                    clock.sleep_until(clock.now() + Duration::from_secs(9)).await;
+                    dial.connection(0).lock().unwrap().revive(script);
+                }
+            });
+            assert!(ended.0 == class && (took..took + 0.01).contains(&ended.1), "{taken}: {ended:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
