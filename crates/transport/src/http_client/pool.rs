@@ -1,16 +1,17 @@
 //! Live connections between attempts. Nothing drives them meanwhile; they are looked at when they are taken.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::{Connection, SendRequest};
 use tokio::runtime::{self, Handle};
+use tokio::task::unconstrained;
 use trunkline_core_types::Operation;
 
 use super::io::{Stream, Written};
@@ -83,8 +84,11 @@ impl Live {
     }
 
     fn is_usable(&mut self) -> bool {
-        // One look without a waker: a FIN, a reset or an unsolicited reply shows here and not as an unknown outcome.
-        !self.poll_ended(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
+        // One look without a waker: a FIN, a reset or an unsolicited reply shows here and not as an unknown outcome. To a task that has used
+        // up tokio's budget every socket would read as pending, whatever came.
+        let look = unconstrained(poll_fn(|cx| Poll::Ready(self.poll_ended(cx))));
+        let ended = pin!(look).poll(&mut Context::from_waker(Waker::noop()));
+        ended == Poll::Ready(false) && self.sender.is_ready()
     }
 }
 

@@ -1,10 +1,13 @@
 //! A pooled connection that the server has left: seen in time it costs nothing, seen before a byte left it is replaced at once and
 //! uncounted, seen later nothing is repeated. The peer never sees more requests than permits and notes say.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use tokio::task::consume_budget;
 use trunkline_core_types::{
     Ask, AttemptJournal, BoxFuture, Claim, Class, Clock, Denied, HttpService, IdempotencyKey, Intent,
     JournalError, Outcome, Pacer, Permit, SeededEntropy, Slot, SystemClock, Unobserved, VirtualClock,
@@ -199,6 +202,38 @@ async fn a_connection_that_was_left_is_replaced_at_once_over_tcp() {
 #[tokio::test]
 async fn a_connection_that_was_left_is_replaced_at_once_over_tls() {
     over_sockets(Over::Tls).await;
+}
+
+/// Runs `work` in a task that has used up tokio's budget: until it yields, every socket reads as pending to it.
+async fn exhausted<T>(work: impl Future<Output = T>) -> T {
+    let (mut work, mut begun) = (pin!(work), false);
+    poll_fn(|cx| {
+        if !std::mem::replace(&mut begun, true) {
+            while pin!(consume_budget()).poll(cx).is_ready() {}
+        }
+        work.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// As after many calls in one task.
+async fn looked_at_without_a_budget(over: Over) {
+    for leaves in leaves() {
+        let peer = Sockets::new(over, leaves);
+        let stack = Stack::new(peer.client.clone(), Arc::new(SystemClock::new()), &peer.url);
+        stack.place().await;
+        stack.counts();
+        peer.gate.quit();
+        settle().await;
+        let outcome = exhausted(stack.place()).await;
+        assert_eq!(check(&outcome, &stack.counts(), peer.book().requests - 1), Seen::OnTake, "{over:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_without_a_budget_sees_that_a_connection_was_left_over_tcp_and_tls() {
+    looked_at_without_a_budget(Over::Tcp).await;
+    looked_at_without_a_budget(Over::Tls).await;
 }
 
 /// The look saw nothing, and the first write fails without a byte.
