@@ -1,7 +1,7 @@
 //! One request and its reply over one live connection, and the evidence of both.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{HOST, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tokio::task::unconstrained;
 use trunkline_core_types::{
     Attempt, AttemptError, Class, FailureKind, Outcome, Progress, Reply, class_of_reply,
 };
@@ -89,7 +90,8 @@ impl<'a> Exchange<'a> {
         let broken = || Poll::Ready(Err(Failure::of(FailureKind::Connection)));
         let Some(live) = &mut self.live else { return broken() };
         let ended = live.poll_ended(cx);
-        if let Poll::Ready(done) = response.poll(cx) {
+        // Outside of tokio's budget: a connection that ended has said in there why, and a 2xx must not be taken for a break.
+        if let Poll::Ready(done) = pin!(unconstrained(response)).poll(cx) {
             return Poll::Ready(done.map_err(Failure::from));
         }
         self.attempt.evidence().reached(written(&live.written, self.base));

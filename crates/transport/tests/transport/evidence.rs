@@ -13,7 +13,7 @@ use trunkline_core_types::{
 use trunkline_transport::{Dial, HttpClient, TransportSettings, Wire};
 
 use crate::scripted::{
-    CREATED, Script, ScriptedDial, Then, URL, client, client_with, create, create_within, request,
+    CREATED, Script, ScriptedDial, Then, URL, client, client_with, create, create_within, exhausted, request,
 };
 
 fn kind(outcome: &Outcome) -> Option<FailureKind> {
@@ -243,6 +243,22 @@ async fn a_future_dropped_after_a_2xx_head_is_accepted() {
     .await;
     drop(future);
     assert_eq!(evidence.class(), Class::Accepted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_ends_its_connection_is_seen_by_a_task_without_a_budget() {
+    for (length, read_then) in [("content-length: 4\r\nconnection: close", Then::Hang), ("x: y", Then::Close)]
+    {
+        let dial = ScriptedDial::new([Script::replies("")]);
+        let client = client(dial.clone());
+        let mut future = client.send(create());
+        assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let reply = format!("HTTP/1.1 201 Created\r\n{length}\r\n\r\nnice");
+        dial.connection(0).lock().unwrap().revive(Script { read_then, ..Script::replies(&reply) });
+        let outcome = exhausted(future).await;
+        assert_eq!((outcome.class, kind(&outcome)), (Class::Accepted, None), "{length}");
+        assert_eq!(outcome.result.unwrap().body(), "nice");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,12 +1,15 @@
 //! A peer as a state machine behind the dial seam: every byte offset, blocked and failed writes, replies cut anywhere.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::Request;
+use tokio::task::consume_budget;
 use trunkline_core_types::{
     Attempt, AttemptError, BoxFuture, Clock, Deadline, FailureKind, Idempotency, Intent, Origin, StatusOnly,
     VirtualClock,
@@ -300,4 +303,16 @@ pub(crate) fn create_to(url: &str, deadline: Instant) -> Attempt {
 
 pub(crate) fn create() -> Attempt {
     create_within(Duration::from_secs(30))
+}
+
+/// Runs `work` in a task that has used up tokio's budget: until it yields, every socket reads as pending to it.
+pub(crate) async fn exhausted<T>(work: impl Future<Output = T>) -> T {
+    let (mut work, mut begun) = (pin!(work), false);
+    poll_fn(|cx| {
+        if !std::mem::replace(&mut begun, true) {
+            while pin!(consume_budget()).poll(cx).is_ready() {}
+        }
+        work.as_mut().poll(cx)
+    })
+    .await
 }

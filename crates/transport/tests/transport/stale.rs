@@ -1,20 +1,17 @@
 //! A pooled connection that the server has left: seen in time it costs nothing, seen before a byte left it is replaced at once and
 //! uncounted, seen later nothing is repeated. The peer never sees more requests than permits and notes say.
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use tokio::task::consume_budget;
 use trunkline_core_types::{
     Ask, AttemptJournal, BoxFuture, Claim, Class, Clock, Denied, HttpService, IdempotencyKey, Intent,
     JournalError, Outcome, Pacer, Permit, SeededEntropy, Slot, SystemClock, Unobserved, VirtualClock,
 };
 use trunkline_transport::{HttpClient, Journaled, Limiter, Retry, RetrySettings};
 
-use crate::scripted::{CREATED, Script, ScriptedDial, Then, URL, client, create_to};
+use crate::scripted::{CREATED, Script, ScriptedDial, Then, URL, client, create_to, exhausted};
 use crate::sockets::{Over, Sockets, settle};
 
 /// Our own book: permits, notes and how they ended.
@@ -202,18 +199,6 @@ async fn a_connection_that_was_left_is_replaced_at_once_over_tcp() {
 #[tokio::test]
 async fn a_connection_that_was_left_is_replaced_at_once_over_tls() {
     over_sockets(Over::Tls).await;
-}
-
-/// Runs `work` in a task that has used up tokio's budget: until it yields, every socket reads as pending to it.
-async fn exhausted<T>(work: impl Future<Output = T>) -> T {
-    let (mut work, mut begun) = (pin!(work), false);
-    poll_fn(|cx| {
-        if !std::mem::replace(&mut begun, true) {
-            while pin!(consume_budget()).poll(cx).is_ready() {}
-        }
-        work.as_mut().poll(cx)
-    })
-    .await
 }
 
 /// As after many calls in one task.
