@@ -89,7 +89,11 @@ impl<'a> Exchange<'a> {
     ) -> Poll<Result<Response<Incoming>, Failure>> {
         let broken = || Poll::Ready(Err(Failure::of(FailureKind::Connection)));
         let Some(live) = &mut self.live else { return broken() };
-        let ended = live.poll_ended(cx);
+        let ended = match live.written.get() == self.base {
+            // The permit was checked in this poll; until another one, tasks run for as long as they like.
+            true => live.poll_ended_at_once(cx),
+            false => live.poll_ended(cx),
+        };
         // Outside of tokio's budget: a connection that ended has said in there why, and a 2xx must not be taken for a break.
         if let Poll::Ready(done) = pin!(unconstrained(response)).poll(cx) {
             return Poll::Ready(done.map_err(Failure::from));

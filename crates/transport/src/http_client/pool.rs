@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -57,6 +57,12 @@ impl Live {
         self.ended
     }
 
+    /// The same outside of tokio's budget: to a task that has used it up every socket reads as pending, whatever came or could leave.
+    pub(super) fn poll_ended_at_once(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut drive = unconstrained(poll_fn(|cx| Poll::Ready(self.poll_ended(cx))));
+        Pin::new(&mut drive).poll(cx) == Poll::Ready(true)
+    }
+
     /// Closes the socket so that nothing written so far is delivered any more, and tells how much the connection wrote.
     pub(super) fn abort(self: Box<Self>) -> u64 {
         let Self { sender, connection, written, .. } = *self;
@@ -84,11 +90,8 @@ impl Live {
     }
 
     fn is_usable(&mut self) -> bool {
-        // One look without a waker: a FIN, a reset or an unsolicited reply shows here and not as an unknown outcome. To a task that has used
-        // up tokio's budget every socket would read as pending, whatever came.
-        let look = unconstrained(poll_fn(|cx| Poll::Ready(self.poll_ended(cx))));
-        let ended = pin!(look).poll(&mut Context::from_waker(Waker::noop()));
-        ended == Poll::Ready(false) && self.sender.is_ready()
+        // One look without a waker: a FIN, a reset or an unsolicited reply shows here and not as an unknown outcome.
+        !self.poll_ended_at_once(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
     }
 }
 

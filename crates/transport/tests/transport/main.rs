@@ -5,6 +5,7 @@
 mod address;
 mod bounds;
 mod breaker;
+mod budget;
 mod bytewise;
 mod evidence;
 mod layers;
