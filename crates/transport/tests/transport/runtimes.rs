@@ -1,13 +1,14 @@
 //! One client in several runtimes: a connection is driven by the one that made it, so no other may depend on it.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use trunkline_core_types::{Class, Clock, ClockExt, HttpService, StatusOnly, SystemClock};
+use tokio::sync::oneshot;
+use trunkline_core_types::{Class, Clock, ClockExt, HttpService, Progress, StatusOnly, SystemClock};
 use trunkline_transport::{HttpClient, TransportSettings};
 
 use crate::scripted::{CREATED, Script, ScriptedDial, client, create, create_to, create_within, is_whole};
@@ -75,4 +76,33 @@ fn a_runtime_that_ended_takes_its_timers_along() {
     for _ in 0..2 {
         assert_eq!(paused().block_on(async { client.send(create()).await.class }), Class::Accepted);
     }
+}
+
+/// The task that placed a call is dropped by its runtime, after the request left and before a reply.
+#[test]
+fn a_runtime_that_ends_gives_its_attempts_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1/calls", listener.local_addr().unwrap());
+    let (arrived, whole) = oneshot::channel();
+    let peer = thread::spawn(move || {
+        let (mut request, mut buffer) = (Vec::new(), [0; 4_096]);
+        let (mut stream, _) = listener.accept().unwrap();
+        while !is_whole(&request) {
+            let count = stream.read(&mut buffer).unwrap();
+            request.extend_from_slice(&buffer[..count]);
+        }
+        arrived.send(()).unwrap();
+        stream.read(&mut buffer).map_err(|error| error.kind())
+    });
+    let (judge, clock) = (Arc::new(StatusOnly::default()), Arc::new(SystemClock::new()));
+    let client =
+        HttpClient::new(url.parse().unwrap(), TransportSettings::default(), judge, clock.clone()).unwrap();
+    let attempt = create_to(&url, clock.now() + Duration::from_secs(20));
+    let evidence = attempt.evidence().clone();
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.spawn(async move { client.send(attempt).await });
+    runtime.block_on(whole).unwrap();
+    drop(runtime);
+    assert_eq!((evidence.class(), evidence.progress()), (Class::Ambiguous, Progress::Whole));
+    assert_eq!(peer.join().unwrap(), Err(ErrorKind::ConnectionReset));
 }
