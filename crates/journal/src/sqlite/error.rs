@@ -85,7 +85,7 @@ impl From<rusqlite::Error> for JournalOpenError {
 }
 
 /// A file whose first bytes are not SQLite's: somebody else's, or ours with its head damaged. Nobody can tell which.
-pub(super) const NO_DATABASE: &str = "the file is not an SQLite database; if it was a journal it is damaged: keep it, restore a backup, and check who \
+const NO_DATABASE: &str = "the file is not an SQLite database; if it was a journal it is damaged: keep it, restore a backup, and check who \
      was rung since before dialling; else choose another path";
 
 /// What to do about a damaged file.

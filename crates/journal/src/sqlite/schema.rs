@@ -1,13 +1,13 @@
 //! The file: its lock, its mode, its schema, and what a new process finds in it.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Read as _;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::{CORRUPT, JournalOpenError, JournalOpenErrorKind as Kind, NO_DATABASE};
+use super::error::{CORRUPT, JournalOpenError, JournalOpenErrorKind as Kind};
 use super::settings::SqliteSettings;
 
 /// Marks the file as ours: "TRKJ".
@@ -25,17 +25,15 @@ pub(super) fn open(
     path: &Path,
     settings: &SqliteSettings,
 ) -> Result<(Connection, LockFile), JournalOpenError> {
-    private_file(path)?;
+    made(path)?;
     // Whatever name leads to the file, its lock is one.
     let unreadable = |source| JournalOpenError::access("the file's path cannot be followed", source);
     let path = &path.canonicalize().map_err(unreadable)?;
+    // Somebody else's is left as it is, without a lock beside it.
+    version(&connected(path)?)?;
     let lock = lock(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(BUSY)?;
-    if conn.is_readonly(rusqlite::MAIN_DB)? {
-        return Err(JournalOpenError::new(Kind::Access, "the file cannot be written; check its permissions"));
-    }
+    let mut conn = connected(path)?;
+    owner_only(path)?;
     let version = version(&conn)?;
     quick_check(&conn)?;
     configure(&conn, settings)?;
@@ -44,11 +42,21 @@ pub(super) fn open(
     Ok((conn, lock))
 }
 
+fn connected(path: &Path) -> Result<Connection, JournalOpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY)?;
+    if conn.is_readonly(rusqlite::MAIN_DB)? {
+        return Err(JournalOpenError::new(Kind::Access, "the file cannot be written; check its permissions"));
+    }
+    Ok(conn)
+}
+
 /// Opens the file to read, beside a running writer or after it.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, JournalOpenError> {
     let missing =
         |source| JournalOpenError::access("the file cannot be read; check path and permissions", source);
-    File::open(path).map_err(missing)?;
+    path.metadata().map_err(missing)?;
     let read = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, read)?;
     conn.busy_timeout(BUSY)?;
@@ -108,33 +116,36 @@ fn lock(path: &Path) -> Result<LockFile, JournalOpenError> {
     }
 }
 
-/// How every file of SQLite begins: https://sqlite.org/fileformat.html, section 1.3.
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-
-/// Makes the file if it is missing, readable by its owner only; SQLite gives its log the same mode. Somebody else's is left as it is.
-fn private_file(path: &Path) -> Result<(), JournalOpenError> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).read(true).write(true);
+/// Makes the file if it is missing, readable by its owner only; SQLite gives its log the same mode.
+///
+/// One that is there is opened by SQLite alone: whoever closes a file gives up every lock that the process has on it, the writer's too
+/// (https://sqlite.org/howtocorrupt.html, section 2.2), and an operator's shell may then take the log from under it.
+fn made(path: &Path) -> Result<(), JournalOpenError> {
+    // Two that make it at once would be such a case.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let message =
         "the file cannot be made or written; check that its folder exists, and the permissions of both";
     let access = |source| JournalOpenError::access(message, source);
-    let file = private(&mut options).open(path).map_err(access)?;
-    let mut head = Vec::new();
-    (&file).take(MAGIC.len() as u64).read_to_end(&mut head).map_err(access)?;
-    // One that was just begun when the power failed may be half-written; SQLite then has what to undo beside it.
-    if !head.is_empty() && head != MAGIC && !beside(path, "-journal").exists() {
-        return Err(JournalOpenError::new(Kind::Foreign, NO_DATABASE));
+    if !path.try_exists().map_err(access)? {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        private(&mut options).open(path).map_err(access)?;
     }
+    Ok(())
+}
+
+fn owner_only(path: &Path) -> Result<(), JournalOpenError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        let mut permissions = file.metadata().map_err(access)?.permissions();
+        let access = |source| JournalOpenError::access("the file's mode cannot be set to 0600", source);
+        let mut permissions = path.metadata().map_err(access)?.permissions();
         if permissions.mode() & 0o077 != 0 {
             permissions.set_mode(0o600);
-            file.set_permissions(permissions).map_err(access)?;
+            fs::set_permissions(path, permissions).map_err(access)?;
         }
     }
-    drop(file);
     Ok(())
 }
 

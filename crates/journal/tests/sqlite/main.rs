@@ -8,6 +8,8 @@ mod files;
 mod full;
 mod heard;
 mod kill;
+#[cfg(target_os = "linux")]
+mod locks;
 mod looks;
 mod retention;
 mod support;
