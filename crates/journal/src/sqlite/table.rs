@@ -204,7 +204,9 @@ impl Table {
         // A claim that never reached the file, sent nothing and was given back leaves no trace.
         if entry.id.is_none() && entry.sent_nothing() {
             self.forget(key);
-        } else if !mem::replace(&mut entry.dirty, true) {
+        } else {
+            // It may be among the changed ones too: whichever list comes first has its image.
+            entry.dirty = true;
             self.stuck.push(key.clone());
         }
     }
@@ -242,5 +244,33 @@ impl Table {
     /// Keys in memory.
     pub(super) fn len(&self) -> usize {
         self.keys.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A second word of a proof comes while the first is on its way to a file that refuses it.
+    #[test]
+    fn a_key_that_changed_under_a_write_that_failed_is_stuck() {
+        let (mut table, now) = (Table::default(), SystemTime::UNIX_EPOCH);
+        let intent = Arc::new(Intent {
+            key: "key".parse().unwrap(),
+            account: "main".parse().unwrap(),
+            detail: "call".into(),
+            fence: now,
+        });
+        table.claim(&intent);
+        table.begin(&intent, 1).unwrap();
+        let mut under_way = table.images().0;
+        table.settle(&intent.key, Class::Accepted, None, now).unwrap();
+        table.unwritten(under_way.remove(0));
+        assert!(table.is_stuck(&intent.key));
+        // It is written once, with everything.
+        let (fresh, stuck) = table.images();
+        let images: Vec<_> =
+            fresh.iter().chain(&stuck).map(|image| (image.state, image.changes.len())).collect();
+        assert_eq!(images, [("settled", 1)]);
     }
 }

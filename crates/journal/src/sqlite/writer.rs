@@ -1,6 +1,6 @@
 //! The one thread that touches the file: it takes what has come together, writes it in one transaction, and answers after the commit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -163,6 +163,10 @@ impl Thread<'_> {
     /// Writes everything that changed in one transaction; if that fails, each key by itself, so that one cannot hold up the others.
     fn write(&mut self, waiting: &mut Waiting, heard: Vec<Hearing>) {
         let (fresh, stuck) = self.shared.lock().table.images();
+        // Its proof failed before, and comes after this commit.
+        let late: HashSet<_> = stuck.iter().map(|image| &image.intent.key).collect();
+        let is_late = |(_, event, _): &Hearing| event.key.as_ref().is_some_and(|key| late.contains(key));
+        let (mut late, heard): (Vec<_>, Vec<_>) = heard.into_iter().partition(is_late);
         let (single, unheard) = match self.commit(&fresh, &heard) {
             Ok((ids, answers)) => {
                 fresh.iter().zip(ids).for_each(|(image, id)| self.written(image, id, waiting));
@@ -170,9 +174,12 @@ impl Thread<'_> {
                     .into_iter()
                     .zip(answers)
                     .for_each(|((.., told), answer)| drop(told.to.send(Ok(answer))));
-                (stuck, Vec::new())
+                (stuck, late)
             }
-            Err(_) => (fresh.into_iter().chain(stuck).collect(), heard),
+            Err(_) => {
+                late.extend(heard);
+                (fresh.into_iter().chain(stuck).collect(), late)
+            }
         };
         let mut full = None;
         for image in single {

@@ -35,11 +35,11 @@ impl Folder {
         SqliteJournal::open(self.file(), settings()).unwrap()
     }
 
-    /// The file refuses to change the row of the key `unknown` until the trigger `stuck` is dropped.
+    /// The file refuses to change the state of the key `unknown` until the trigger `stuck` is dropped.
     pub(crate) fn stuck(&self) -> rusqlite::Connection {
         let conn = rusqlite::Connection::open(self.file()).unwrap();
         conn.execute_batch(
-            "CREATE TRIGGER stuck BEFORE UPDATE ON calls WHEN OLD.key = 'unknown' BEGIN SELECT raise(ABORT, 'not now'); END",
+            "CREATE TRIGGER stuck BEFORE UPDATE OF state ON calls WHEN OLD.key = 'unknown' BEGIN SELECT raise(ABORT, 'not now'); END",
         )
         .unwrap();
         conn
