@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use trunkline_core_types::{
     AccountId, Attempt, AttemptError, AttemptJournal, BoxFuture, Class, Clock, ClockExt, Evidence, Fact,
-    FailureKind, HttpService, Intent, JournalError, Observer, Outcome, Scope,
+    FailureKind, HttpService, Intent, JournalError, JournalErrorKind, Observer, Outcome, Scope,
 };
 
 /// By how much a fence may be later than it need be: the safe side.
@@ -112,8 +112,10 @@ impl Note<'_> {
     fn refused(mut self, error: Option<JournalError>) -> Outcome {
         self.layer.observer.saw(Fact::JournalFailed { step: "begin" });
         self.ended = true;
-        // Best effort: the begin may have been kept although it failed.
-        let _ = self.layer.journal.end(&self.intent.key, self.number, Class::Unsent, None);
+        // Best effort: the begin may have been kept although it failed. One that did not fit was not, and its number may be another's.
+        if error.as_ref().is_none_or(|error| error.kind() != JournalErrorKind::State) {
+            let _ = self.layer.journal.end(&self.intent.key, self.number, Class::Unsent, None);
+        }
         let message = "the attempt could not be noted, so it was not sent; see the cause";
         let made = AttemptError::new(FailureKind::Journal, message);
         Outcome::unsent(error.map_or(made.clone(), |error| made.with_source(error)))

@@ -13,6 +13,7 @@ use trunkline_core_types::{
     JournalError, JournalErrorKind, KeyError, KeyErrorKind, Lane, Outcome, Pacer, Permit, Reply, Scope, Sign,
     Signal, Slot, Unobserved, VirtualClock,
 };
+use trunkline_journal::MemoryJournal;
 use trunkline_transport::{Journaled, Limiter, Retry, RetrySettings, Signer};
 
 use crate::scripted::{URL, create, request};
@@ -587,6 +588,28 @@ async fn what_cannot_be_noted_is_not_sent() {
     let outcome = journaled(&below, Ok(()), Duration::from_secs(60)).send(create()).await;
     assert_eq!(outcome.result.unwrap_err().kind(), FailureKind::Journal);
     assert_eq!(entries(&below.log), ["end 1 unsent false"]);
+}
+
+/// A key that was freed under its claimer and claimed anew: both begin under one number.
+#[tokio::test(start_paused = true)]
+async fn whoever_may_not_begin_ends_nobody_elses_attempt() {
+    let (below, journal) = (Below::new([]), Arc::new(MemoryJournal::new(clock())));
+    let layer = Journaled::new(below.clone(), journal.clone(), clock(), Arc::new(Unobserved::default()));
+    let plain = create();
+    let fence = clock().wall() + Duration::from_secs(30);
+    let intent = Arc::new(Intent { fence, ..Intent::clone(plain.intent().unwrap()) });
+    let attempt = || Attempt::create(request(URL), intent.clone(), Idempotency::No, plain.deadline());
+    assert_eq!(journal.claim(&intent).await.unwrap(), Claim::Go { number: 1 });
+    journal.settle(&intent.key, Class::Unsent, None).unwrap();
+    assert_eq!(journal.claim(&intent).await.unwrap(), Claim::Go { number: 1 });
+
+    let mut flying = layer.send(attempt());
+    assert!(flying.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let refused = layer.send(attempt()).await;
+    assert_eq!((refused.class, refused.result.unwrap_err().kind()), (Class::Unsent, FailureKind::Journal));
+    assert_eq!(entries(&below.log), ["send 1"]);
+    let freed = journal.settle(&intent.key, Class::Unsent, None);
+    assert_eq!(freed.unwrap_err().kind(), JournalErrorKind::State, "it is still in flight");
 }
 
 #[tokio::test(start_paused = true)]
