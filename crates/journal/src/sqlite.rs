@@ -21,7 +21,7 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot, watch};
 use trunkline_core_types::{
     AccountId, AttemptJournal, BoxFuture, Call, CallEvent, CallJournal, CallRef, CallState, Claim, Class,
-    Heard, IdempotencyKey, Intent, JournalError,
+    EventId, Heard, IdempotencyKey, Intent, JournalError,
 };
 
 use error::closed;
@@ -41,7 +41,8 @@ pub use view::{JournalStatus, JournalView};
 /// * [`begin`](AttemptJournal::begin) resolves after its commit, [`claim`](AttemptJournal::claim) as soon as the file was asked: a claim
 ///   under which nothing began frees itself in a crash, so it goes into the commit of its first begin, or by itself when it lingers.
 ///   While commits fail a claim waits for one that succeeds. At most 1,024 of both wait at once; beyond that they wait for a place before
-///   they are queued. A future that is dropped leaves nothing behind: its key frees, its attempt counts as not sent.
+///   they are queued. A future that is dropped leaves nothing behind: its key frees, its attempt counts as not sent, its
+///   event is new when it comes again.
 /// * [`end`](AttemptJournal::end) and [`settle`](AttemptJournal::settle) return at once and are durable with the next commit, also
 ///   that of another call, at the latest 2 ms later. If it fails they are tried again each second, at the latest at the close; until then the file holds the
 ///   call as open. There are never more of them than attempts were begun, plus 65,536 proofs.
@@ -207,6 +208,23 @@ impl Drop for Unseen<'_> {
     }
 }
 
+/// The answer to an event on its way. If its future is dropped first, the event is new when it comes again.
+struct Unheard<'a> {
+    shared: &'a Shared,
+    call: &'a CallRef,
+    event: &'a EventId,
+    answer: oneshot::Receiver<Result<Heard, JournalError>>,
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        self.answer.close();
+        if let Ok(Ok(Heard { duplicate: false, .. })) = self.answer.try_recv() {
+            self.shared.note_unheard(self.call, self.event);
+        }
+    }
+}
+
 #[deny(clippy::missing_trait_methods)]
 impl AttemptJournal for SqliteJournal {
     fn claim<'a>(&'a self, intent: &'a Arc<Intent>) -> BoxFuture<'a, Result<Claim, JournalError>> {
@@ -281,7 +299,8 @@ impl CallJournal for SqliteJournal {
         Box::pin(async move {
             let step = |_: &mut _, told| Ok(Step::Hear(call.clone(), Box::new(event.clone()), told));
             let answer = self.shared.ask("hear", step).await?;
-            answer.await.unwrap_or_else(|_| Err(closed("hear")))
+            let mut unseen = Unheard { shared: &self.shared, call, event: &event.id, answer };
+            (&mut unseen.answer).await.unwrap_or_else(|_| Err(closed("hear")))
         })
     }
 

@@ -1,5 +1,6 @@
 //! What the handle and the writer share: the table, the queue, and the bound of both.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -7,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use trunkline_core_types::{
-    CallEvent, CallId, CallRef, CallState, CallStatus, Claim, Class, Clock, Heard, IdempotencyKey, Intent,
-    JournalError, JournalErrorKind,
+    CallEvent, CallId, CallRef, CallState, CallStatus, Claim, Class, Clock, EventId, Heard, IdempotencyKey,
+    Intent, JournalError, JournalErrorKind,
 };
 
 use super::entry::PlacedAs;
@@ -21,6 +22,9 @@ pub(super) const QUEUE: usize = 1_024;
 
 /// Proofs about keys that are only in the file, waiting for the writer; beyond them `settle` fails.
 const PROOFS: usize = 65_536;
+
+/// Events remembered whose answer nobody saw; their senders repeat them soon.
+const UNHEARD: usize = 1_024;
 
 /// How long the writer rests before it looks after old rows, after rows that could not be written, between batches of old rows.
 const REST: Duration = Duration::from_secs(30);
@@ -82,6 +86,8 @@ pub(super) struct State {
     proofs: usize,
     /// Proofs that did not fit the file.
     pub(super) refused: u64,
+    /// Events in the file whose answer nobody saw, newest last.
+    unheard: VecDeque<(CallRef, EventId)>,
     closing: bool,
     /// The writer waits for a begin to take what ended along.
     lingers: bool,
@@ -186,6 +192,22 @@ impl Shared {
             Grant::Begin(number) => drop(state.table.end(key, number, Class::Unsent, None)),
         }
         self.tell(state);
+    }
+
+    /// An event was taken and nobody saw the answer.
+    pub(super) fn note_unheard(&self, call: &CallRef, event: &EventId) {
+        let unheard = &mut self.lock().unheard;
+        if unheard.len() == UNHEARD {
+            unheard.pop_front();
+        }
+        unheard.push_back((call.clone(), event.clone()));
+    }
+
+    /// Whether nobody saw the answer to an event, which from now on somebody did.
+    pub(super) fn was_unheard(&self, call: &CallRef, event: &EventId) -> bool {
+        let unheard = &mut self.lock().unheard;
+        let at = unheard.iter().position(|known| (&known.0, &known.1) == (call, event));
+        at.and_then(|at| unheard.remove(at)).is_some()
     }
 
     /// Wakes the writer, unless it waits already for what comes after this.

@@ -170,10 +170,7 @@ impl Thread<'_> {
         let (single, unheard) = match self.commit(&fresh, &heard) {
             Ok((ids, answers)) => {
                 fresh.iter().zip(ids).for_each(|(image, id)| self.written(image, id, waiting));
-                heard
-                    .into_iter()
-                    .zip(answers)
-                    .for_each(|((.., told), answer)| drop(told.to.send(Ok(answer))));
+                heard.into_iter().zip(answers).for_each(|(hearing, answer)| self.heard(hearing, answer));
                 (stuck, late)
             }
             Err(_) => {
@@ -208,8 +205,18 @@ impl Thread<'_> {
             )),
             false => self.commit(&[], std::slice::from_ref(&hearing)).map(|(_, mut heard)| heard.pop()),
         };
-        if let Some(answer) = heard.transpose() {
-            drop(hearing.2.to.send(answer));
+        match heard {
+            Ok(Some(answer)) => self.heard(hearing, answer),
+            Ok(None) => {}
+            Err(error) => drop(hearing.2.to.send(Err(error))),
+        }
+    }
+
+    fn heard(&self, (call, event, told): Hearing, mut answer: Heard) {
+        answer.duplicate = answer.duplicate && !self.shared.was_unheard(&call, &event.id);
+        let is_new = !answer.duplicate;
+        if told.to.send(Ok(answer)).is_err() && is_new {
+            self.shared.note_unheard(&call, &event.id);
         }
     }
 

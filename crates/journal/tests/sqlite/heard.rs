@@ -1,5 +1,6 @@
 //! What is heard of calls, in the file.
 
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -117,6 +118,31 @@ async fn an_event_whose_proof_is_stuck_has_to_come_again() {
     journal.flush().await.unwrap();
     assert!(!journal.hear(&call(1), &end).await.unwrap().duplicate);
     assert_eq!(journal.status().await.unwrap().accepted, 1);
+}
+
+/// A callback whose caller did not wait for the disk is sent again, and has to be acted upon then.
+#[tokio::test]
+async fn an_event_of_which_nobody_saw_the_answer_is_new_when_it_comes_again() {
+    let folder = Folder::new();
+    let journal = folder.open();
+    for is_answered in [false, true] {
+        let mut unseen = 0;
+        for n in 0..32 {
+            let event = event(&format!("{is_answered}-{n}"), 1, "ringing", 1);
+            let call = call(1);
+            let mut first = journal.hear(&call, &event);
+            let is_unseen = first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+            if is_answered {
+                journal.flush().await.unwrap();
+            }
+            drop(first);
+            unseen += u32::from(is_unseen);
+            let again = journal.hear(&call, &event).await.unwrap();
+            assert_eq!(again.duplicate, !is_unseen, "{is_answered} {n}");
+            assert!(journal.hear(&call, &event).await.unwrap().duplicate);
+        }
+        assert!(unseen > 0);
+    }
 }
 
 #[tokio::test]
