@@ -34,6 +34,7 @@ mod life;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod sync;
 
 #[cfg(feature = "test-util")]
 pub mod conformance;

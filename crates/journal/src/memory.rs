@@ -2,13 +2,16 @@
 
 mod calls;
 mod index;
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model;
 mod past;
 mod slots;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -22,6 +25,7 @@ use trunkline_core_types::{
 pub use calls::MemoryCalls;
 
 use crate::life::{Step, state};
+use crate::sync::{Mutex, MutexGuard};
 use index::Hashed;
 use slots::{Life, Ring, Slots};
 

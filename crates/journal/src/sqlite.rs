@@ -3,6 +3,9 @@
 mod calls;
 mod entry;
 mod error;
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model;
 mod rows;
 mod schema;
 mod settings;
@@ -18,12 +21,13 @@ use std::thread::{Builder, JoinHandle};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 use trunkline_core_types::{
     AccountId, AttemptJournal, BoxFuture, Call, CallEvent, CallJournal, CallRef, CallState, Claim, Class,
     EventId, Heard, IdempotencyKey, Intent, JournalError,
 };
 
+use crate::sync::oneshot;
 use error::closed;
 use shared::{Grant, Shared, Step};
 use writer::Writer;

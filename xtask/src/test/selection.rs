@@ -11,8 +11,14 @@ const KINDS: [&str; 3] = ["--bins", "--tests", "--examples"];
 const USE_BINARY: [&str; 2] = ["trunkline-cli", "trunkline-tests"];
 
 /// Members whose locks and atomics loom stands in for in a build of their own.
-const MODELLED: [&str; 4] =
-    ["trunkline-core-types", "trunkline-auth-secrets", "trunkline-transport", "trunkline-ratelimit"];
+const MODELLED: [&str; 6] = [
+    "trunkline",
+    "trunkline-core-types",
+    "trunkline-auth-secrets",
+    "trunkline-journal",
+    "trunkline-transport",
+    "trunkline-ratelimit",
+];
 
 /// The member whose tests run the mutations.
 const RUNS_MUTATIONS: &str = "trunkline-tests";
@@ -160,6 +166,7 @@ mod tests {
         let modelled = |only| Selection::of(&metadata, only).unwrap().modelled();
         assert_eq!(modelled(None), MODELLED);
         assert_eq!(modelled(Some("ratelimit")), ["trunkline-ratelimit"]);
-        assert!(modelled(Some("facade")).is_empty());
+        assert_eq!(modelled(Some("facade")), ["trunkline"]);
+        assert!(modelled(Some("telemetry")).is_empty());
     }
 }

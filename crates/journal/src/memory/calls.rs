@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::ready;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use trunkline_core_types::{
     AccountId, BoxFuture, Call, CallEvent, CallId, CallJournal, CallRef, CallState, EventId, Heard,
@@ -11,6 +11,7 @@ use trunkline_core_types::{
 };
 
 use super::index::{Hashed, Index};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Events remembered of one call.
 const EVENTS: usize = 32;

@@ -225,6 +225,15 @@ fn recover(conn: &Connection, settings: &SqliteSettings) -> Result<(), JournalOp
     Ok(())
 }
 
+/// A journal that no other connection sees, for models.
+#[cfg(all(test, trunkline_loom))]
+pub(super) fn in_memory(and: &str) -> (Connection, LockFile) {
+    let mut conn = Connection::open_in_memory().unwrap();
+    migrate(&mut conn, 0).unwrap();
+    conn.execute_batch(and).unwrap();
+    (conn, LockFile(File::open("/dev/null").unwrap()))
+}
+
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use trunkline_core_types::{
     CallEvent, CallId, CallRef, CallState, CallStatus, Claim, Class, Clock, EventId, Heard, IdempotencyKey,
     Intent, JournalError, JournalErrorKind,
@@ -16,6 +16,7 @@ use super::entry::PlacedAs;
 use super::error::closed;
 use super::table::Table;
 use crate::life::state;
+use crate::sync::{Condvar, Mutex, MutexGuard, oneshot};
 
 /// Steps that wait for the writer at once; beyond them callers wait for a place.
 pub(super) const QUEUE: usize = 1_024;
