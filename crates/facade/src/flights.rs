@@ -1,66 +1,81 @@
 //! Two callers of one key share one flight and one result.
 
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model;
+mod shared;
+
 use std::collections::{HashMap, hash_map};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::future::poll_fn;
+use std::sync::{Arc, PoisonError};
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::{Shared, WeakShared};
 use trunkline_core_types::{BoxFuture, IdempotencyKey};
 
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Placed};
+use shared::{Shared, WeakShared};
 
-type Flight = Shared<BoxFuture<'static, Result<Placed, Error>>>;
+type Course = BoxFuture<'static, Result<Placed, Error>>;
+type Flight = Shared<Result<Placed, Error>, Landing>;
 
 /// The flights under way, by the caller's key. An entry ends with its flight, so the map is as large as the callers make it at once.
 #[derive(Debug, Default)]
 pub(crate) struct Flights(Arc<Mutex<Entries>>);
 
-#[derive(Debug, Default)]
-struct Entries {
-    flying: HashMap<IdempotencyKey, Entry>,
-    next: u64,
-}
+type Entries = HashMap<IdempotencyKey, Entry>;
 
 #[derive(Debug)]
 struct Entry {
-    number: u64,
     detail: Bytes,
-    flight: WeakShared<BoxFuture<'static, Result<Placed, Error>>>,
+    flight: WeakShared<Result<Placed, Error>, Landing>,
+    /// Whoever came when nobody was left in it and it had not landed yet.
+    next: Vec<Waker>,
 }
 
 impl Flights {
-    /// Joins the flight of `key`, or starts `fresh` as one. Whoever still waits drives it; it is given up with its last waiter.
-    pub(crate) fn join<F>(&self, key: &IdempotencyKey, detail: &Bytes, fresh: F) -> Result<Flight, Error>
-    where
-        F: Future<Output = Result<Placed, Error>> + Send + 'static,
-    {
+    /// Joins the flight of `key`, or starts `fresh` as one. Whoever still waits drives it; it is given up with its last waiter, and only once
+    /// that is done another one starts.
+    pub(crate) async fn join(
+        &self,
+        key: &IdempotencyKey,
+        detail: &Bytes,
+        fresh: Course,
+    ) -> Result<Placed, Error> {
+        let mut fresh = Some(fresh);
+        let flight = poll_fn(|cx| self.board(key, detail, &mut fresh, cx.waker())).await?;
+        flight.await.unwrap_or_else(|| Err(crashed()))
+    }
+
+    fn board(
+        &self,
+        key: &IdempotencyKey,
+        detail: &Bytes,
+        fresh: &mut Option<Course>,
+        waker: &Waker,
+    ) -> Poll<Result<Flight, Error>> {
         let mut entries = lock(&self.0);
-        let Entries { flying, next } = &mut *entries;
         // Looked up once, since a caller's key is hashed with care.
-        let entry = flying.entry(key.clone());
-        if let hash_map::Entry::Occupied(known) = &entry
-            && let Some(flight) = known.get().flight.upgrade()
-        {
-            let same = known.get().detail == *detail;
-            // The flight may end with our handle, and its end takes the lock.
-            drop(entry);
-            drop(entries);
-            return if same { Ok(flight) } else { Err(mismatch()) };
+        match entries.entry(key.clone()) {
+            hash_map::Entry::Occupied(mut known) => {
+                let Some(flight) = known.get().flight.upgrade() else {
+                    known.get_mut().next.push(waker.clone());
+                    return Poll::Pending;
+                };
+                let same = known.get().detail == *detail;
+                // The flight may end with our handle, and its end takes the lock.
+                drop(entries);
+                Poll::Ready(if same { Ok(flight) } else { Err(mismatch()) })
+            }
+            hash_map::Entry::Vacant(entry) => {
+                let Some(fresh) = fresh.take() else { return Poll::Pending };
+                let flight = Shared::new(fresh, Landing { entries: self.0.clone(), key: key.clone() });
+                let (detail, weak) = (detail.clone(), flight.downgrade());
+                entry.insert(Entry { detail, flight: weak, next: Vec::new() });
+                Poll::Ready(Ok(flight))
+            }
         }
-        let number = *next;
-        *next += 1;
-        let landing = Landing { entries: self.0.clone(), key: key.clone(), number };
-        // Not an async block, whose future would hold `fresh` twice.
-        let flight = fresh.map(move |placed| {
-            drop(landing);
-            placed
-        });
-        let flight = flight.boxed().shared();
-        if let Some(weak) = flight.downgrade() {
-            entry.insert_entry(Entry { number, detail: detail.clone(), flight: weak });
-        }
-        Ok(flight)
     }
 }
 
@@ -69,25 +84,27 @@ pub(crate) fn mismatch() -> Error {
     Error::settings("idempotency_key", problem)
 }
 
+fn crashed() -> Error {
+    Error::ambiguous(
+        "another caller of this key panicked on its way; place again under the key to learn what became of the call",
+    )
+}
+
 fn lock(entries: &Mutex<Entries>) -> MutexGuard<'_, Entries> {
     entries.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes the entry out when its flight ends or is given up.
+/// Takes the entry out once its flight has ended or is given up.
 struct Landing {
     entries: Arc<Mutex<Entries>>,
     key: IdempotencyKey,
-    number: u64,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let mut entries = lock(&self.entries);
-        // A newer flight of the same key may have begun after this one was given up.
-        if let hash_map::Entry::Occupied(entry) = entries.flying.entry(self.key.clone())
-            && entry.get().number == self.number
-        {
-            entry.remove();
+        let landed = lock(&self.entries).remove(&self.key);
+        for waker in landed.into_iter().flat_map(|entry| entry.next) {
+            waker.wake();
         }
     }
 }
@@ -95,35 +112,105 @@ impl Drop for Landing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
     use std::future::{pending, ready};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
 
     fn call(detail: &'static str) -> (IdempotencyKey, Bytes) {
         ("key".parse().unwrap(), Bytes::from_static(detail.as_bytes()))
     }
 
+    fn board(flights: &Flights, detail: &'static str, fresh: Course) -> Poll<Result<Flight, Error>> {
+        let (key, detail) = call(detail);
+        flights.board(&key, &detail, &mut Some(fresh), Waker::noop())
+    }
+
+    fn boarded(flights: &Flights, fresh: Course) -> Flight {
+        let Poll::Ready(Ok(flight)) = board(flights, "a", fresh) else { panic!("turned away") };
+        flight
+    }
+
+    fn endless() -> Course {
+        Box::pin(pending())
+    }
+
+    fn count(flights: &Flights) -> usize {
+        lock(&flights.0).len()
+    }
+
     #[test]
     fn a_flight_is_joined_under_its_key_by_the_same_call() {
-        let (flights, (key, detail)) = (Flights::default(), call("a"));
-        let first = flights.join(&key, &detail, pending()).unwrap();
-        assert!(flights.join(&key, &detail, pending()).unwrap().ptr_eq(&first));
-        assert!(flights.join(&key, &call("b").1, pending()).is_err());
+        let flights = Flights::default();
+        let first = boarded(&flights, endless());
+        assert!(boarded(&flights, endless()).is_of(&first));
+        assert!(matches!(board(&flights, "b", endless()), Poll::Ready(Err(_))));
     }
 
     #[test]
     fn an_entry_ends_with_its_flight() {
-        let (flights, (key, detail)) = (Flights::default(), call("a"));
-        let ended = flights.join(&key, &detail, ready(Err(mismatch()))).unwrap();
-        assert!(ended.clone().now_or_never().is_some() && lock(&flights.0).flying.is_empty());
-        drop(flights.join(&key, &detail, pending()).unwrap());
-        assert!(lock(&flights.0).flying.is_empty(), "given up");
+        let flights = Flights::default();
+        let mut ended = boarded(&flights, Box::pin(ready(Err(mismatch()))));
+        assert!((&mut ended).now_or_never().is_some() && count(&flights) == 0);
+        drop(boarded(&flights, endless()));
+        assert_eq!(count(&flights), 0, "given up");
     }
 
     #[test]
-    fn the_end_of_an_older_flight_leaves_a_newer_one() {
+    fn a_panic_of_another_caller_is_an_unknown_outcome() {
         let (flights, (key, detail)) = (Flights::default(), call("a"));
-        drop(flights.join(&key, &detail, pending()).unwrap());
-        let newer = flights.join(&key, &detail, pending()).unwrap();
-        drop(Landing { entries: flights.0.clone(), key: key.clone(), number: 0 });
-        assert!(flights.join(&key, &detail, pending()).unwrap().ptr_eq(&newer));
+        let mut polls = 0;
+        let crashes = poll_fn(move |_| {
+            polls += 1;
+            assert!(polls == 1, "somebody else's code failed");
+            Poll::Pending
+        });
+        let mut first = boarded(&flights, Box::pin(crashes));
+        let mut second = Box::pin(flights.join(&key, &detail, endless()));
+        assert!(second.as_mut().now_or_never().is_none());
+        let crash = || (&mut first).now_or_never();
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(crash)).is_err());
+        let told = second.now_or_never().unwrap();
+        assert!(told.unwrap_err().is_ambiguous() && count(&flights) == 0);
+    }
+
+    /// Looks, while its flight is given up, how the next caller fares.
+    struct Falling {
+        flights: Arc<Flights>,
+        next: Arc<Bell>,
+    }
+
+    #[derive(Default)]
+    struct Bell(AtomicUsize);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Drop for Falling {
+        fn drop(&mut self) {
+            let (key, detail) = call("a");
+            let waker = self.next.clone().into();
+            let early = self.flights.board(&key, &detail, &mut Some(endless()), &waker);
+            assert!(early.is_pending(), "the claim under the key is not settled yet");
+        }
+    }
+
+    #[test]
+    fn the_next_flight_starts_when_one_that_is_given_up_has_landed() {
+        let (flights, next) = (Arc::new(Flights::default()), Arc::new(Bell::default()));
+        let falling = Falling { flights: flights.clone(), next: next.clone() };
+        let flight = boarded(
+            &flights,
+            Box::pin(async move {
+                let _falling = falling;
+                pending().await
+            }),
+        );
+        drop(flight);
+        assert_eq!((next.0.load(Ordering::SeqCst), count(&flights)), (1, 0));
+        boarded(&flights, endless());
     }
 }

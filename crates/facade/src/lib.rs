@@ -47,12 +47,16 @@ mod flights;
 mod inner;
 mod job;
 mod journal;
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model;
 mod order;
 mod place;
 mod place_all;
 mod reconcile;
 mod stack;
 mod steady;
+mod sync;
 mod webhooks;
 
 pub use account::Account;

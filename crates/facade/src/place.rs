@@ -35,8 +35,8 @@ pub(crate) fn place(
             return fly(inner, &job, detail, now).await.map_err(|error| error.with_key(&job.key));
         }
         let (key, known, owned) = (job.key.clone(), detail.clone(), inner.clone());
-        let flight = async move { fly(&owned, &job, detail, now).await };
-        inner.flights.join(&key, &known, flight)?.await.map_err(|error| error.with_key(&key))
+        let flight = Box::pin(async move { fly(&owned, &job, detail, now).await });
+        inner.flights.join(&key, &known, flight).await.map_err(|error| error.with_key(&key))
     }
 }
 
