@@ -1,8 +1,8 @@
 //! Who is under way, so that a shutdown can close the door and wait.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use tokio::sync::Notify;
+
+use crate::sync::{AtomicUsize, Ordering};
 
 /// The door is closed; below it, twice the number of operations under way.
 const CLOSED: usize = 1;
@@ -22,10 +22,10 @@ impl Drain {
 
     /// `None` once closed. The pass ends with its drop.
     pub(crate) fn enter(&self) -> Option<Pass<'_>> {
-        let pass = Pass(self);
-        // Counted first, so that whoever closes after a look at an open door is waited for.
-        let before = self.state.fetch_add(ONE, Ordering::AcqRel);
-        (before & CLOSED == 0).then_some(pass)
+        // Looked at and counted in one step: who closes waits for whoever came before, and never sees who came too late.
+        let counted = |state| (state & CLOSED == 0).then_some(state + ONE);
+        self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted).ok()?;
+        Some(Pass(self))
     }
 
     pub(crate) fn close(&self) {
@@ -56,5 +56,30 @@ impl Drop for Pass<'_> {
         if self.0.state.fetch_sub(ONE, Ordering::AcqRel) == (ONE | CLOSED) {
             self.0.empty.notify_waiters();
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model {
+    use std::sync::Arc;
+
+    use loom::thread;
+
+    use super::Drain;
+    use crate::model::explore;
+
+    #[test]
+    fn whoever_comes_too_late_is_never_counted() {
+        explore(|| {
+            let drain = Arc::new(Drain::new());
+            let coming = drain.clone();
+            let coming = thread::spawn(move || drop(coming.enter()));
+            drain.close();
+            let left = drain.running();
+            assert!(drain.running() <= left, "nobody more is under way once the door is closed");
+            coming.join().unwrap();
+            assert_eq!(drain.running(), 0);
+        });
     }
 }
