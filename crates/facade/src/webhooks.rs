@@ -126,14 +126,10 @@ impl Webhooks {
         let reference = CallRef { account: route.account.clone(), id: event.call.id.clone() };
         // Noted first: an event whose proof could not be noted has to come again. Of a repeat it changes nothing.
         let known = self.settle(route, &event)?;
+        end_lease(route, &event);
         let Heard { state, duplicate } = self.hear(route, &reference, &event).await?;
         if duplicate {
             return Ok(Accepted { reference, known, event, state, duplicate });
-        }
-        if let (Some(key), Some((leases, _))) = (&event.key, &route.leases)
-            && event.call.status.is_final()
-        {
-            leases.release(key.as_str());
         }
         feed_back(route, &event);
         Ok(Accepted { reference, event, state, duplicate, known })
@@ -178,6 +174,15 @@ impl Webhooks {
                 Err(WebhookError::new(WebhookErrorKind::Unavailable, problem).with_source(error))
             }
         }
+    }
+}
+
+/// Before the event is kept, since its repeat would be a duplicate if the journal kept it without being heard. Twice does no harm.
+fn end_lease(route: &Route, event: &CallEvent) {
+    if let (Some(key), Some((leases, _))) = (&event.key, &route.leases)
+        && event.call.status.is_final()
+    {
+        leases.release(key.as_str());
     }
 }
 

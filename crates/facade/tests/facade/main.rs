@@ -26,5 +26,6 @@ mod reconcile;
 mod rig;
 mod simulated;
 mod slow;
+mod unanswered;
 mod virtual_time;
 mod webhooks;
