@@ -129,7 +129,7 @@ impl Client {
         Ok(())
     }
 
-    /// Drains: nothing new is taken, whoever waits for a permit ends unsent, what is under way may finish for `grace`.
+    /// Drains: nothing new is taken, whoever waits for a permit or a live-call lease ends unsent, what is under way may finish for `grace`.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
         self.0.drain.close();
         self.0.routes.iter().for_each(|route| route.pacer.close());

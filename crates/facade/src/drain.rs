@@ -1,6 +1,10 @@
 //! Who is under way, so that a shutdown can close the door and wait.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use tokio::sync::Notify;
+use trunkline_core_types::BoxFuture;
 
 use crate::sync::{AtomicUsize, Ordering};
 
@@ -12,7 +16,8 @@ const ONE: usize = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     state: AtomicUsize,
-    empty: Notify,
+    /// The door was closed, or the last one went through the closed door.
+    changed: Notify,
 }
 
 impl Drain {
@@ -30,6 +35,31 @@ impl Drain {
 
     pub(crate) fn close(&self) {
         self.state.fetch_or(CLOSED, Ordering::AcqRel);
+        self.changed.notify_waiters();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// What `wait` ends with; `None` if it still waits when the door is closed.
+    pub(crate) async fn while_open<T>(&self, mut wait: BoxFuture<'_, T>) -> Option<T> {
+        // Made only for those who have to wait.
+        let mut closed = None;
+        poll_fn(|cx| match wait.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => {
+                closed.get_or_insert_with(|| Box::pin(self.closed())).as_mut().poll(cx).map(|()| None)
+            }
+        })
+        .await
+    }
+
+    async fn closed(&self) {
+        let changed = self.changed.notified();
+        if !self.is_closed() {
+            changed.await;
+        }
     }
 
     pub(crate) fn running(&self) -> usize {
@@ -39,11 +69,11 @@ impl Drain {
     /// Once the door is closed: when nobody is under way.
     pub(crate) async fn idle(&self) {
         loop {
-            let empty = self.empty.notified();
+            let changed = self.changed.notified();
             if self.running() == 0 {
                 return;
             }
-            empty.await;
+            changed.await;
         }
     }
 }
@@ -54,7 +84,7 @@ impl Drop for Pass<'_> {
     fn drop(&mut self) {
         // Only a closed door has somebody who waits.
         if self.0.state.fetch_sub(ONE, Ordering::AcqRel) == (ONE | CLOSED) {
-            self.0.empty.notify_waiters();
+            self.0.changed.notify_waiters();
         }
     }
 }

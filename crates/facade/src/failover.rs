@@ -101,8 +101,10 @@ impl<'a> Claimed<'a> {
         match self.lease(route).await {
             Ok(()) => route.stack.send(attempt).await,
             Err(denied) => {
-                let message =
-                    "no live call of the account may be added before the deadline; nothing was sent";
+                let message = match denied.kind {
+                    DeniedKind::Closed => "the client is shut down; nothing was sent",
+                    _ => "no live call of the account may be added before the deadline; nothing was sent",
+                };
                 let error = AttemptError::new(FailureKind::Denied(denied.kind), message).with_source(denied);
                 Outcome::unsent(error).after(denied.wait)
             }
@@ -125,7 +127,9 @@ impl<'a> Claimed<'a> {
         let Some((leases, ttl)) = &route.leases else { return Ok(()) };
         // A lease may be taken although its future is dropped.
         self.leased = Some(route);
-        leases.take(self.job.key.as_str(), self.job.wait_until(), *ttl).await
+        let taken = leases.take(self.job.key.as_str(), self.job.wait_until(), *ttl);
+        let closed = Denied { kind: DeniedKind::Closed, wait: None };
+        self.inner.drain.while_open(taken).await.unwrap_or(Err(closed))
     }
 
     fn release(&mut self) {

@@ -259,6 +259,27 @@ async fn a_shutdown_lets_what_is_under_way_finish_and_takes_nothing_new() {
     assert_eq!(peer.count(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_whoever_waits_for_a_live_call() {
+    let peer = Peer::new([]);
+    let capped = account(&peer).live_calls(NonZeroU32::MIN, Duration::from_secs(3_600));
+    let client = builder().account(capped).build().unwrap();
+    client.place(call()).await.unwrap();
+    let clock = VirtualClock::new();
+    let began = clock.now();
+    let patient = || Order::new(call()).timeout(Duration::from_secs(1_800));
+    let (one, two, drained) = tokio::join!(client.place(patient()), client.place(patient()), async {
+        clock.sleep_until(began + Duration::from_secs(1)).await;
+        client.shutdown(Duration::from_secs(600)).await
+    });
+    assert_eq!((drained.under_way, clock.now() - began), (0, Duration::from_secs(1)));
+    for unsent in [one, two] {
+        let error = unsent.unwrap_err();
+        assert!(error.kind() == ErrorKind::Unsent && error.to_string().contains("shut down"), "{error}");
+    }
+    assert_eq!(peer.count(), 1);
+}
+
 #[test]
 fn settings_that_cannot_work_are_named() {
     let peer = Peer::new([]);
