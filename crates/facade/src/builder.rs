@@ -145,6 +145,7 @@ impl ClientBuilder {
             flights: Default::default(),
             heard: Default::default(),
             cursor: Default::default(),
+            reclaimed: Default::default(),
         }))
     }
 

@@ -17,7 +17,7 @@ use trunkline_transport::BreakerHandle;
 use crate::callback::keyed;
 use crate::drain::Drain;
 use crate::flights::Flights;
-use crate::reconcile::Cursor;
+use crate::reconcile::{Cursor, Reclaimed};
 use crate::stack::Shared;
 use crate::steady::Steady;
 use crate::{DialCheck, Error};
@@ -34,6 +34,7 @@ pub(crate) struct Inner {
     /// What is heard of calls, where the journal does not keep it.
     pub(crate) heard: MemoryCalls,
     pub(crate) cursor: Cursor,
+    pub(crate) reclaimed: Reclaimed,
 }
 
 /// One account with its stack.

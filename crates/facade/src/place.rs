@@ -51,6 +51,10 @@ async fn fly(inner: &Inner, job: &Job, detail: Bytes, now: Instant) -> Result<Pl
         Claim::Mismatch => return Err(mismatch()),
         Claim::Settled(class, record) => return inner.replay(&job.key, class, record),
     };
+    // A reconcile may be asking about the claim before.
+    if number > 1 {
+        inner.reclaimed.note(&job.key);
+    }
     let mut claimed = Claimed { inner, job, leased: None, settled: false };
     let first = claimed.first(first, intent.clone(), number);
     let (route, outcome) = claimed.go(first, others, &intent).await;

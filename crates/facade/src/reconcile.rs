@@ -2,6 +2,7 @@
 
 mod listing;
 mod look;
+mod reclaimed;
 mod report;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use tokio::sync::Mutex;
 use trunkline_core_types::Mutation;
 use trunkline_core_types::{ClockExt, Fact, IdempotencyKey, Intent};
 
+pub(crate) use reclaimed::Reclaimed;
 pub use report::{Finding, Report};
 
 use crate::inner::{Inner, Route};
@@ -91,6 +93,7 @@ impl Reconciler {
             report.error = Some(Error::unsent("another reconcile of this client is under way"));
             return report;
         };
+        let _watch = self.frees.then(|| self.inner.reclaimed.watch());
         match self.due(&mut cursor, limit.min(MAX)).await {
             Ok(due) => {
                 let mut looks = stream::iter(due)

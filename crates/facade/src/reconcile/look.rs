@@ -160,11 +160,15 @@ impl Reconciler {
         if !self.frees {
             return Ok(Finding::ProvenAbsent);
         }
-        let found = self.settle(route, intent, Class::Unsent, None, Finding::ProvenAbsent)?;
-        if found == Finding::ProvenAbsent {
-            release(route, intent);
-        }
-        Ok(found)
+        let free = || {
+            let found = self.settle(route, intent, Class::Unsent, None, Finding::ProvenAbsent)?;
+            if found == Finding::ProvenAbsent {
+                release(route, intent);
+            }
+            Ok(found)
+        };
+        // Of a claim that came since then the answer says nothing.
+        self.inner.reclaimed.free(&intent.key, free).unwrap_or(Ok(Finding::StillUnknown))
     }
 
     fn settle(

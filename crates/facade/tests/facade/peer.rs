@@ -20,6 +20,8 @@ pub(crate) enum Does {
     Answers(u16, &'static str),
     /// Answers after a time.
     AnswersLate(Duration),
+    /// Says after a time what it knew when it was asked.
+    SaysLate(Duration, u16, &'static str),
     /// Takes the request and closes.
     Closes,
     /// Takes the request and stays silent.
@@ -77,10 +79,15 @@ struct PeerWire {
 
 enum State {
     Idle,
-    Waits(BoxFuture<'static, ()>),
+    Waits(BoxFuture<'static, ()>, Option<Vec<u8>>),
     Answers(Vec<u8>),
     Closed,
     Silent,
+}
+
+fn pause(time: Duration) -> BoxFuture<'static, ()> {
+    let clock = VirtualClock::new();
+    clock.sleep_until(clock.now() + time)
 }
 
 fn created(number: usize) -> String {
@@ -107,10 +114,8 @@ impl PeerWire {
         self.state = match self.peer.takes(&request) {
             Does::Answers(201, "") => State::Answers(response(201, &created(self.peer.count()))),
             Does::Answers(status, body) => State::Answers(response(status, body)),
-            Does::AnswersLate(after) => {
-                let clock = VirtualClock::new();
-                State::Waits(clock.sleep_until(clock.now() + after))
-            }
+            Does::AnswersLate(after) => State::Waits(pause(after), None),
+            Does::SaysLate(after, status, body) => State::Waits(pause(after), Some(response(status, body))),
             Does::Closes => State::Closed,
             Does::Hangs => State::Silent,
         };
@@ -122,11 +127,12 @@ impl Wire for PeerWire {
         if matches!(self.state, State::Idle) && self.whole_request() {
             self.act();
         }
-        if let State::Waits(timer) = &mut self.state {
+        if let State::Waits(timer, said) = &mut self.state {
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            self.state = State::Answers(response(201, &created(self.peer.count())));
+            let said = said.take().unwrap_or_else(|| response(201, &created(self.peer.count())));
+            self.state = State::Answers(said);
         }
         match &mut self.state {
             State::Closed => Poll::Ready(Ok(0)),
