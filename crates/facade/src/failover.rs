@@ -26,9 +26,7 @@ pub(crate) fn ways<'a>(routes: &'a [Route], job: &Job) -> Result<(Way<'a>, vec::
     if let [only] = routes {
         return way(only).map(|way| (way, Vec::new().into_iter())).map_err(Error::provider);
     }
-    let mut order: Vec<_> = routes.iter().collect();
-    order.sort_by_key(|route| route.is_cut_off());
-    let (mut others, mut problem) = (order.into_iter(), None);
+    let (mut others, mut problem) = (preferred(routes, Route::is_cut_off).into_iter(), None);
     while let Some(route) = others.next() {
         match way(route) {
             Ok(way) => return Ok((way, others)),
@@ -36,6 +34,14 @@ pub(crate) fn ways<'a>(routes: &'a [Route], job: &Job) -> Result<(Way<'a>, vec::
         }
     }
     Err(problem.map_or_else(|| unreachable!("a client has an account"), Error::provider))
+}
+
+/// In the order of preference, those that are cut off last.
+fn preferred<T>(routes: &[T], is_cut_off: impl Fn(&T) -> bool) -> Vec<&T> {
+    let mut order: Vec<_> = routes.iter().collect();
+    // Each is looked at once: one that changes meanwhile has no place that holds, and a sort may panic at that.
+    order.sort_by_cached_key(|route| is_cut_off(route));
+    order
 }
 
 /// A key that is ours until it is settled, and the live-call lease under it. Dropped with the future it settles with what is known.
@@ -173,5 +179,27 @@ impl Drop for Claimed<'_> {
         if !self.settled {
             self.settle(self.job.evidence.folded(), || None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn accounts_that_come_back_while_they_are_put_in_order_lose_none() {
+        let accounts: Vec<usize> = (0..40).collect();
+        for back in 0..200 {
+            let looks = Cell::new(0);
+            let is_cut_off = |account: &usize| {
+                looks.set(looks.get() + 1);
+                !account.is_multiple_of(3) && looks.get() <= back + account % 7 * 3
+            };
+            let mut order = preferred(&accounts, is_cut_off);
+            order.sort();
+            assert!(order.into_iter().eq(&accounts), "{back}");
+        }
+        assert_eq!(preferred(&[1, 2, 3, 4], |account| account % 2 == 1), [&2, &4, &1, &3]);
     }
 }
