@@ -66,8 +66,9 @@ impl Limiter {
         // Dropped after the inner future, so that its evidence is final.
         let held = Held { permit: Some(permit), evidence: attempt.evidence().clone() };
         let outcome = self.inner.send(attempt).await;
-        held.end(outcome.class);
+        // Before the permit ends: whoever is let go by that, on another thread at once, must find the pause.
         self.feed_back(&outcome, started);
+        held.end(outcome.class);
         outcome
     }
 
