@@ -20,7 +20,8 @@ use circuit::{Circuit, Evidence, Ticket};
 /// Only evidence about the provider counts: no connection, no TLS, a name that does not resolve, a connection that broke after the
 /// request, a timeout, a 5xx. A 4xx shows that it answers. Throttles, late permits, refusals of our own side, missing keys, the journal's
 /// errors and dropped futures show nothing. A refused attempt is `Unsent` with the wait until the next probe; neither signer nor journal hear of
-/// it. After the open time a few attempts probe; the place of one that is dropped, or shows nothing, is free again.
+/// it. After the open time a few attempts probe; the place of one that is dropped, or shows nothing, is free again. Probes that are held without
+/// being polled block it until a second after their deadlines; others probe then.
 #[derive(Debug)]
 pub struct Breaker {
     inner: Arc<dyn HttpService>,
@@ -64,7 +65,8 @@ impl Breaker {
     }
 
     async fn guarded(&self, mut attempt: Attempt) -> Outcome {
-        let mut pass = match self.shared.admit(attempt.at(&*self.shared.clock)) {
+        let now = attempt.at(&*self.shared.clock);
+        let mut pass = match self.shared.admit(now, || attempt.deadline().ends_by()) {
             Ok(pass) => pass,
             Err(wait) => return refused(wait),
         };
@@ -110,9 +112,12 @@ impl Shared {
         self.circuit().wait(now)
     }
 
-    fn admit(&self, now: Instant) -> Result<Pass<'_>, Duration> {
-        let ticket = self.changing(|circuit| circuit.admit(now))?;
-        Ok(Pass { shared: self, ticket: Some(ticket), evidence: Evidence::None })
+    fn admit(&self, now: Instant, ends_by: impl FnOnce() -> Instant) -> Result<Pass<'_>, Duration> {
+        // A pass before the observer is told: one that panics costs no probe.
+        self.changing(|circuit| {
+            let ticket = circuit.admit(now, ends_by)?;
+            Ok(Pass { shared: self, ticket: Some(ticket), evidence: Evidence::None })
+        })
     }
 
     fn conclude(&self, ticket: Ticket, evidence: Evidence) {

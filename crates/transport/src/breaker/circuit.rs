@@ -37,8 +37,15 @@ pub(super) struct Circuit {
 #[derive(Debug)]
 enum Phase {
     Closed(Window),
-    Open { until: Instant },
-    HalfOpen { reserved: u32, well: u32 },
+    Open {
+        until: Instant,
+    },
+    /// `ends_by` is the last deadline of its probes.
+    HalfOpen {
+        reserved: u32,
+        well: u32,
+        ends_by: Instant,
+    },
 }
 
 /// After a refusal for want of a probe: by then one has likely been answered.
@@ -70,21 +77,37 @@ impl Circuit {
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
         match self.phase {
             Phase::Open { until } if now < until => Some(until - now),
-            Phase::HalfOpen { reserved, well } if reserved + well >= self.settings.probes => Some(PROBE_TIME),
+            Phase::HalfOpen { reserved, well, ends_by } if reserved + well >= self.settings.probes => {
+                let overdue = now.saturating_duration_since(ends_by) >= PROBE_TIME;
+                #[cfg(trunkline_mutation)]
+                let overdue = overdue && !Mutation::ProbeKept.is_on();
+                (!overdue).then_some(PROBE_TIME)
+            }
             _ => None,
         }
     }
 
-    /// Reserves an attempt, or says how long to wait.
-    pub(super) fn admit(&mut self, now: Instant) -> Result<Ticket, Duration> {
+    /// Reserves an attempt that is over by `ends_by`, or says how long to wait.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        ends_by: impl FnOnce() -> Instant,
+    ) -> Result<Ticket, Duration> {
         if let Some(wait) = self.wait(now) {
             return Err(wait);
         }
-        if matches!(self.phase, Phase::Open { .. }) {
-            self.enter(Phase::HalfOpen { reserved: 0, well: 0 });
+        let probes = self.settings.probes;
+        match self.phase {
+            Phase::Open { .. } => self.enter(Phase::HalfOpen { reserved: 0, well: 0, ends_by: now }),
+            // Past their deadlines nobody polls those that are out, and nobody may ever drop them.
+            Phase::HalfOpen { reserved, well, .. } if reserved + well >= probes => {
+                self.enter(Phase::HalfOpen { reserved: 0, well: 0, ends_by: now });
+            }
+            _ => {}
         }
-        if let Phase::HalfOpen { reserved, .. } = &mut self.phase {
+        if let Phase::HalfOpen { reserved, ends_by: last, .. } = &mut self.phase {
             *reserved += 1;
+            *last = ends_by().max(*last);
         }
         Ok(Ticket { epoch: self.epoch, since: now })
     }
@@ -112,7 +135,7 @@ impl Circuit {
             }
             #[cfg(trunkline_mutation)]
             Phase::HalfOpen { .. } if evidence == Evidence::None && Mutation::ProbeKept.is_on() => None,
-            Phase::HalfOpen { reserved, well } => {
+            Phase::HalfOpen { reserved, well, .. } => {
                 *reserved -= 1;
                 *well += u32::from(evidence == Evidence::Well);
                 match evidence {
@@ -202,8 +225,12 @@ mod tests {
         (Circuit::new(BreakerSettings::default()), SystemClock::new().now())
     }
 
+    fn admit(circuit: &mut Circuit, now: Instant) -> Result<Ticket, Duration> {
+        circuit.admit(now, || now + 30 * SECOND)
+    }
+
     fn one(circuit: &mut Circuit, evidence: Evidence, now: Instant) {
-        let ticket = circuit.admit(now).unwrap();
+        let ticket = admit(circuit, now).unwrap();
         circuit.conclude(ticket, evidence, || now, || 0.0);
     }
 
@@ -247,15 +274,17 @@ mod tests {
     fn an_answer_counts_from_the_attempts_beginning_and_opens_nothing_on_what_is_older_than_the_window() {
         let (mut circuit, start) = circuit();
         (0..19).for_each(|_| one(&mut circuit, Evidence::Ill, start));
-        let (soon, late) =
-            (circuit.admit(start + 50 * SECOND).unwrap(), circuit.admit(start + 53 * SECOND).unwrap());
+        let (soon, late) = (
+            admit(&mut circuit, start + 50 * SECOND).unwrap(),
+            admit(&mut circuit, start + 53 * SECOND).unwrap(),
+        );
         circuit.conclude(late, Evidence::Well, || start + 60 * SECOND, || 0.0);
         assert_eq!(circuit.state(start), BreakerState::Closed, "the nineteen are a minute old");
         circuit.conclude(soon, Evidence::Well, || unreachable!("nothing may open"), || 0.0);
 
         // A provider that lets every attempt hang as long as the window: seen when they end.
         let (mut circuit, start) = self::circuit();
-        let hanging: Vec<_> = (0..20).map(|_| circuit.admit(start).unwrap()).collect();
+        let hanging: Vec<_> = (0..20).map(|_| admit(&mut circuit, start).unwrap()).collect();
         for ticket in hanging {
             circuit.conclude(ticket, Evidence::Ill, || start + 90 * SECOND, || 0.0);
         }
@@ -265,14 +294,14 @@ mod tests {
     #[test]
     fn an_old_answer_changes_nothing() {
         let (mut circuit, now) = circuit();
-        let late = circuit.admit(now).unwrap();
-        let later = circuit.admit(now).unwrap();
+        let late = admit(&mut circuit, now).unwrap();
+        let later = admit(&mut circuit, now).unwrap();
         (0..20).for_each(|_| one(&mut circuit, Evidence::Ill, now));
         circuit.conclude(late, Evidence::Well, || now, || 0.0);
         assert_eq!(circuit.state(now), BreakerState::Open);
 
         let half = now + 30 * SECOND;
-        let probe = circuit.admit(half).unwrap();
+        let probe = admit(&mut circuit, half).unwrap();
         circuit.conclude(later, Evidence::Ill, || half, || 0.0);
         assert_eq!(circuit.state(half), BreakerState::HalfOpen);
         circuit.conclude(probe, Evidence::Well, || half, || 0.0);
@@ -283,12 +312,12 @@ mod tests {
     #[test]
     fn half_open_lets_three_probe_and_closes_when_all_are_answered_well() {
         let (mut circuit, now) = opened();
-        assert_eq!(circuit.admit(now + 29 * SECOND).unwrap_err(), SECOND);
+        assert_eq!(admit(&mut circuit, now + 29 * SECOND).unwrap_err(), SECOND);
         let half = now + 30 * SECOND;
-        let mut probes: Vec<_> = (0..3).map(|_| circuit.admit(half).unwrap()).collect();
-        assert_eq!(circuit.admit(half).unwrap_err(), PROBE_TIME);
+        let mut probes: Vec<_> = (0..3).map(|_| admit(&mut circuit, half).unwrap()).collect();
+        assert_eq!(admit(&mut circuit, half).unwrap_err(), PROBE_TIME);
         circuit.conclude(probes.pop().unwrap(), Evidence::None, || half, || 0.0);
-        probes.push(circuit.admit(half).unwrap());
+        probes.push(admit(&mut circuit, half).unwrap());
         probes.drain(..).for_each(|probe| {
             assert_eq!(circuit.state(half), BreakerState::HalfOpen);
             circuit.conclude(probe, Evidence::Well, || half, || 0.0);
@@ -302,7 +331,7 @@ mod tests {
     fn one_failed_probe_opens_it_again_for_a_drawn_time() {
         let (mut circuit, now) = opened();
         let half = now + 30 * SECOND;
-        let (first, second) = (circuit.admit(half).unwrap(), circuit.admit(half).unwrap());
+        let (first, second) = (admit(&mut circuit, half).unwrap(), admit(&mut circuit, half).unwrap());
         circuit.conclude(first, Evidence::Ill, || half, || 0.8);
         assert_eq!(circuit.wait(half), Some(36 * SECOND));
         circuit.conclude(second, Evidence::Well, || half, || 0.0);
@@ -337,7 +366,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Pass(millis) => now += Duration::from_millis(millis),
-                    Step::Admit => out.extend(circuit.admit(now)),
+                    Step::Admit => out.extend(admit(&mut circuit, now)),
                     Step::Conclude(which, evidence) if which < out.len() => {
                         circuit.conclude(out.swap_remove(which), evidence, || now, || 0.5);
                     }
@@ -345,7 +374,7 @@ mod tests {
                 }
                 let present = out.iter().filter(|ticket| ticket.epoch == circuit.epoch).count();
                 match circuit.phase {
-                    Phase::HalfOpen { reserved, well } => {
+                    Phase::HalfOpen { reserved, well, .. } => {
                         prop_assert_eq!(reserved as usize, present);
                         prop_assert!(reserved + well <= probes);
                     }
@@ -357,7 +386,7 @@ mod tests {
             out.drain(..).for_each(|ticket| circuit.conclude(ticket, Evidence::None, || now, || 0.5));
             now += Duration::from_secs(60);
             for _ in 0..probes {
-                let ticket = circuit.admit(now);
+                let ticket = admit(&mut circuit, now);
                 prop_assert!(ticket.is_ok());
                 circuit.conclude(ticket.unwrap(), Evidence::Well, || now, || 0.5);
             }
@@ -370,7 +399,7 @@ mod tests {
             for (millis, kind) in steps {
                 now += Duration::from_millis(millis.into());
                 let evidence = [Evidence::Well, Evidence::Ill, Evidence::None][usize::from(kind)];
-                if let Ok(ticket) = circuit.admit(now) {
+                if let Ok(ticket) = admit(&mut circuit, now) {
                     circuit.conclude(ticket, evidence, || now, || 0.99);
                 }
             }

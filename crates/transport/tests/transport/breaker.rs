@@ -209,6 +209,54 @@ async fn a_cancelled_probe_gives_its_place_back() {
     assert_eq!((handle.state(), handle.is_open()), (BreakerState::HalfOpen, false));
 }
 
+/// A future that is held and not polled ends at no deadline.
+#[tokio::test(start_paused = true)]
+async fn probes_that_nobody_polls_block_it_until_their_deadlines_and_no_longer() {
+    let (breaker, handle, below, _) = opened([]).await;
+    pass(30 * SECOND).await;
+    let mut held: Vec<_> = (0..3).map(|_| breaker.send(create_within(10 * SECOND))).collect();
+    held.iter_mut().for_each(|probe| assert!(poll(probe).is_pending()));
+    pass(10 * SECOND).await;
+    assert!(handle.is_open(), "they may be about to end");
+    pass(SECOND).await;
+    assert_eq!((handle.state(), handle.is_open()), (BreakerState::HalfOpen, false));
+    below.outcomes.lock().unwrap().extend((0..3).map(|_| placed()));
+    for _ in 0..3 {
+        breaker.send(create()).await;
+    }
+    assert_eq!(handle.state(), BreakerState::Closed);
+    drop(held);
+    assert_eq!(handle.state(), BreakerState::Closed, "they are of an older epoch");
+}
+
+/// Panics once it is told that a breaker probes.
+#[derive(Debug)]
+struct Startled;
+
+impl Observer for Startled {
+    fn saw(&self, fact: Fact) {
+        assert_ne!(fact, Fact::Breaker { state: BreakerState::HalfOpen });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics_costs_no_probe() {
+    let below = Below::new((0..20).map(|_| refused()).chain((0..3).map(|_| placed())));
+    let settings = BreakerSettings::default();
+    let breaker =
+        Arc::new(Breaker::new(below, settings, clock(), Arc::new(Least), Arc::new(Startled)).unwrap());
+    for _ in 0..20 {
+        breaker.send(create()).await;
+    }
+    pass(30 * SECOND).await;
+    let first = breaker.clone();
+    assert!(tokio::spawn(async move { first.send(create()).await }).await.unwrap_err().is_panic());
+    for _ in 0..3 {
+        assert_eq!(breaker.send(create()).await.class, Class::Accepted);
+    }
+    assert_eq!(breaker.handle().state(), BreakerState::Closed);
+}
+
 #[tokio::test(start_paused = true)]
 async fn good_probes_close_it_and_a_bad_one_opens_it_again() {
     let (breaker, handle, _, _) = opened([placed(), placed(), refused()]).await;
