@@ -116,6 +116,10 @@ impl<S: Scheme> KeySigner<S> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let made = Arc::new(Made { version: key.version().into(), value, number });
         self.made.store(Some(made.clone()));
+        // One that was refused and came back may be accepted by now.
+        if self.lock().contains(&made.version) {
+            self.suspect.store(true, Ordering::Relaxed);
+        }
         then(&made)
     }
 

@@ -189,6 +189,25 @@ async fn a_version_that_was_accepted_since_its_drop_may_be_dropped_again() {
     assert_eq!(*shelf.invalidated.lock().unwrap(), ["kv-1", "kv-1"]);
 }
 
+/// Two versions that take turns, as the two keys of an account do.
+#[tokio::test]
+async fn so_may_one_that_came_back_and_was_accepted() {
+    let shelf = Shelf::new(key("one", "blue"));
+    let signer = BearerSigner::new(origin(), shelf.clone());
+    let ask = |status| {
+        let epoch = signer.sign_at_once(&mut request(URL, b""), now()).unwrap().unwrap();
+        signer.learn(epoch, status, &HeaderMap::new())
+    };
+    assert!(!ask(StatusCode::OK) && ask(StatusCode::UNAUTHORIZED), "drops blue");
+    *shelf.now.lock().unwrap() = key("two", "green");
+    assert!(!ask(StatusCode::OK));
+    // In time this once: nobody is refused.
+    *shelf.now.lock().unwrap() = key("three", "blue");
+    assert!(!ask(StatusCode::OK));
+    assert!(ask(StatusCode::UNAUTHORIZED) && !ask(StatusCode::UNAUTHORIZED));
+    assert_eq!(*shelf.invalidated.lock().unwrap(), ["blue", "blue"]);
+}
+
 /// One thread has read the key and not yet signed with it when another one drops it.
 #[tokio::test]
 async fn a_signature_with_a_key_read_before_its_drop_forbids_nobody_another_chance() {
