@@ -21,7 +21,8 @@ pub use self::settings::CacheSettings;
 /// * **Hit**: a key younger than its hard TTL is served at once, without a lock.
 /// * **Refresh ahead**: past the soft TTL the next caller starts a fetch in the background and is served the key in hand.
 /// * **Single flight**: there is at most one fetch, and all who have no key wait for the same one. It runs in a task of its own, which
-///   this cache owns: it goes on when its first caller is dropped, and is aborted when the last clone of the cache is.
+///   this cache owns: it goes on when its first caller is dropped, and is aborted when the last clone of the cache is. One whose
+///   runtime stands still is given up when two reads would be over: the next caller starts another.
 /// * **Outage** (`Unavailable`, `Timeout`): the last good key is served until its hard TTL.
 /// * **Revocation**: any other failure drops the key at once; it is never served stale.
 /// * **Negative cache**: a failure is the answer to all callers until the next fetch may start: after 1 s, doubled at each further
@@ -65,7 +66,7 @@ impl CachedKeys {
         settings: CacheSettings,
     ) -> Result<Self, trunkline_core_types::InputError> {
         settings.check()?;
-        Ok(Self(Arc::new(Owner(Core::new(store, settings)))))
+        Ok(Self(Arc::new(Owner(Core::new(store, settings.bounded())))))
     }
 }
 

@@ -10,8 +10,8 @@ use super::CacheSettings;
 use super::flight::{Landed, State};
 use crate::sync::{ArcSwapOption, AtomicU64, Handle, Land, Mutex, MutexGuard, Ordering, landing};
 
-/// `due` while a fetch is under way: nobody else starts one.
-const NEVER: u64 = u64::MAX;
+/// What a fetch may take beyond its reads before it is given up: its runtime stands still.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Everything a cache and its fetch share.
 pub(super) struct Core {
@@ -20,7 +20,8 @@ pub(super) struct Core {
     settings: CacheSettings,
     born: Instant,
     good: ArcSwapOption<Good>,
-    /// Nanoseconds after `born` from which a hit starts a refresh: read on each of them, so it is outside of the lock.
+    /// Nanoseconds after `born` from which a hit starts a refresh, with one under way that gives it up: read on each of them, so it is
+    /// outside of the lock.
     due: AtomicU64,
     state: Mutex<State>,
 }
@@ -101,7 +102,7 @@ impl Core {
     /// Joins the fetch under way or starts one, unless the last failure still answers.
     fn start(self: &Arc<Self>, now: Instant) -> Result<Landed, KeyError> {
         let mut state = self.lock();
-        if let Some(flight) = &state.flight {
+        if let Some(flight) = state.flight.as_ref().filter(|flight| now < flight.over_by) {
             return Ok(flight.landed.clone());
         }
         if let Some(failure) = state.failure.as_ref().filter(|failure| now < failure.until) {
@@ -113,12 +114,18 @@ impl Core {
                 "a key is fetched inside of a tokio runtime; call from one",
             )
         })?;
-        self.due.store(NEVER, Ordering::Release);
+        let over_by = now + 2 * self.settings.fetch_timeout + GRACE;
+        self.due.store(self.nanos(over_by), Ordering::Release);
         let (land, landed) = landing();
-        let number = state.take_off(landed.clone());
+        let given_up = state.flight.take().and_then(|flight| flight.task);
+        let number = state.take_off(landed.clone(), over_by);
         // A runtime that shuts down drops the task inside of `spawn`, and the pilot then takes the lock.
         drop(state);
-        let task = runtime.spawn(Pilot { core: self.clone(), land: Some(land) }.fly()).abort_handle();
+        if let Some(task) = given_up {
+            task.abort();
+        }
+        let pilot = Pilot { core: self.clone(), number, land: Some(land) };
+        let task = runtime.spawn(pilot.fly()).abort_handle();
         // It may have landed by now, and another one be under way.
         if let Some(flight) = self.lock().flight.as_mut().filter(|flight| flight.number == number) {
             flight.task = Some(task);
@@ -140,15 +147,20 @@ impl Core {
     }
 
     /// Takes the result in: keeps the key, or keeps the last good one if the store is out, or drops it. Nothing is taken in, and `None`
-    /// comes back, if the version was refused after the first `refusals` ones: it was read before that.
+    /// comes back, if the version was refused after the first `refusals` ones: it was read before that. Nor is anything of a fetch that was
+    /// given up.
     fn take_in(
         &self,
+        number: u64,
         result: Result<KeySet, KeyError>,
         refusals: Option<u64>,
     ) -> Option<Result<KeySet, KeyError>> {
         let now = self.settings.clock.now();
         let result = result.and_then(|keys| self.keep(keys, now));
         let mut state = self.lock();
+        if state.flight.as_ref().is_none_or(|flight| flight.number != number) {
+            return Some(Err(stopped()));
+        }
         if let (Ok(good), Some(refusals)) = (&result, refusals)
             && state.refused_after(refusals, good.keys.current.version())
         {
@@ -200,7 +212,7 @@ impl Core {
     }
 
     fn nanos(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.born).as_nanos()).unwrap_or(NEVER - 1)
+        u64::try_from(at.saturating_duration_since(self.born).as_nanos()).unwrap_or(u64::MAX)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -211,6 +223,7 @@ impl Core {
 /// Brings one fetch home: whatever ends it, an abort or a panic of the store included, its waiters are told and the next may start.
 struct Pilot {
     core: Arc<Core>,
+    number: u64,
     /// Gone once it landed.
     land: Option<Land<Result<KeySet, KeyError>>>,
 }
@@ -228,13 +241,15 @@ impl Pilot {
 
     /// False if the result was not taken in.
     fn end(&mut self, result: Result<KeySet, KeyError>, refusals: Option<u64>) -> bool {
-        let Some(land) = self.land.take() else { return true };
-        let Some(result) = self.core.take_in(result, refusals) else {
-            self.land = Some(land);
-            return false;
-        };
-        // Nobody may be waiting.
-        let _ = land.send(result);
+        if self.land.is_none() {
+            return true;
+        }
+        // Landed only after that: a panic in there is brought home as well.
+        let Some(result) = self.core.take_in(self.number, result, refusals) else { return false };
+        if let Some(land) = self.land.take() {
+            // Nobody may be waiting.
+            let _ = land.send(result);
+        }
         true
     }
 }

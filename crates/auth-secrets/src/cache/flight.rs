@@ -38,6 +38,8 @@ struct Refused {
 pub(super) struct Flight {
     pub(super) landed: Landed,
     pub(super) number: u64,
+    /// From then on nobody waits for it any more.
+    pub(super) over_by: Instant,
     /// For the owner to end; missing for the moment in which it is started.
     pub(super) task: Option<AbortHandle>,
 }
@@ -52,9 +54,9 @@ pub(super) struct Failure {
 
 impl State {
     /// A fetch begins; gives its number.
-    pub(super) fn take_off(&mut self, landed: Landed) -> u64 {
+    pub(super) fn take_off(&mut self, landed: Landed, over_by: Instant) -> u64 {
         self.flights += 1;
-        self.flight = Some(Flight { landed, number: self.flights, task: None });
+        self.flight = Some(Flight { landed, number: self.flights, over_by, task: None });
         self.flights
     }
 

@@ -161,3 +161,19 @@ fn a_fetch_that_is_stopped_tells_its_waiters_and_lets_the_next_one_start() {
         assert_eq!(world.version(), "v1");
     });
 }
+
+#[test]
+fn a_fetch_that_stands_still_is_given_up_for_one_other() {
+    explore(|| {
+        // The first fetch never answers.
+        let world = world(0..1);
+        glance(&world.keys, world.deadline());
+        while world.store.fetches.load(Ordering::SeqCst) == 0 {
+            thread::yield_now();
+        }
+        world.clock.1.store(100, Ordering::SeqCst);
+        // The end of the first one, whenever it comes, is nothing to the second.
+        assert_eq!((world.version(), world.version()), ("v1".into(), "v1".into()));
+        assert_eq!(world.store.fetches.load(Ordering::SeqCst), 2);
+    });
+}

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use trunkline_core_types::{Clock, Entropy, InputError, Observer, SystemClock, SystemEntropy, Unobserved};
 
-/// Settings of a [`CachedKeys`](crate::CachedKeys).
+/// A year: longer than any key should be served.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
+/// Settings of a [`CachedKeys`](crate::CachedKeys). Times above a year are taken for one.
 #[derive(Debug, Clone)]
 pub struct CacheSettings {
     pub(super) soft_ttl: Duration,
@@ -72,6 +75,14 @@ impl CacheSettings {
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
+        self
+    }
+
+    /// No sum of its times overflows.
+    pub(super) fn bounded(mut self) -> Self {
+        for time in [&mut self.soft_ttl, &mut self.hard_ttl, &mut self.fetch_timeout] {
+            *time = LONGEST.min(*time);
+        }
         self
     }
 

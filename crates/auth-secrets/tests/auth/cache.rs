@@ -1,5 +1,7 @@
 //! The cache in virtual time, over a scripted store.
 
+mod odd;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
