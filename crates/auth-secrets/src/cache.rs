@@ -29,6 +29,8 @@ pub use self::settings::CacheSettings;
 ///   failure up to 10 s, up to a tenth less by chance.
 /// * **`invalidate`** drops the key if it has that version and forces one fetch, at most once per 30 s for each version; called again
 ///   within them it lets the first hit after them refresh. A fetch that was under way and brings that version back is repeated once.
+///   A store that still has the version is looked at again by the first hit after 1 s, 2 s, 4 s and so on up to the soft TTL, since a
+///   rotation may reach the provider first.
 /// * A key's own `not_after` shortens both TTLs; a key past it is `Invalid`.
 ///
 /// Needs a tokio runtime; without one a miss is `Unavailable`.

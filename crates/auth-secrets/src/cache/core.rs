@@ -171,7 +171,9 @@ impl Core {
             Ok(good) => {
                 state.failure = None;
                 self.good.store(Some(good.clone()));
-                self.due.store(self.nanos(good.soft), Ordering::Release);
+                let again = state.look_again(good.keys.current.version(), now);
+                let due = again.map_or(good.soft, |again| again.min(good.soft));
+                self.due.store(self.nanos(due), Ordering::Release);
             }
             Err(error) => {
                 state.failed(error.clone(), now, &*self.settings.entropy);

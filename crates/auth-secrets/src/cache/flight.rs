@@ -92,6 +92,13 @@ impl State {
         Ok(())
     }
 
+    /// When to look again after a fetch that brought this version back, if it was refused: when twice the time since has passed, at first
+    /// after a second. A rotation may reach the provider before the store.
+    pub(super) fn look_again(&self, version: &str, now: Instant) -> Option<Instant> {
+        let refused = self.refused.iter().find(|known| *known.version == *version)?;
+        Some(now + now.saturating_duration_since(refused.at).max(FIRST_PAUSE))
+    }
+
     /// How many versions were refused so far.
     pub(super) fn refusals(&self) -> u64 {
         self.refusals

@@ -9,6 +9,38 @@ use trunkline_core_types::{Clock, Entropy, KeyErrorKind, KeyProvider};
 
 use super::{Bench, MS, S};
 
+/// A rotation that reaches the provider before the store.
+#[tokio::test(start_paused = true)]
+async fn a_refused_version_that_the_store_still_has_is_replaced_soon_after_the_store() {
+    let bench = Bench::new();
+    bench.version().await.unwrap();
+    bench.cache.invalidate("kv-1");
+    assert_eq!((bench.version().await.unwrap().as_str(), bench.store.fetches()), ("kv-1", 2));
+    bench.pass(S).await;
+    assert_eq!(bench.version().await.unwrap(), "kv-1");
+    bench.pass(S).await;
+    assert_eq!((bench.version().await.unwrap().as_str(), bench.store.fetches()), ("kv-1", 3));
+    bench.store.set("two", "kv-2");
+    bench.pass(S).await;
+    bench.version().await.unwrap();
+    bench.pass(S).await;
+    assert_eq!((bench.version().await.unwrap().as_str(), bench.store.fetches()), ("kv-2", 4));
+    bench.pass(250 * S).await;
+    assert_eq!((bench.version().await.unwrap().as_str(), bench.store.fetches()), ("kv-2", 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_version_that_stays_is_asked_for_ever_more_rarely() {
+    let bench = Bench::new();
+    bench.version().await.unwrap();
+    bench.cache.invalidate("kv-1");
+    for _ in 0..3600 {
+        bench.pass(S).await;
+        bench.version().await.unwrap();
+    }
+    assert!((15..30).contains(&bench.store.fetches()), "{}", bench.store.fetches());
+}
+
 /// A runtime of one thread stands still between two calls of `block_on`.
 #[test]
 fn a_fetch_whose_runtime_stands_still_is_given_up() {
