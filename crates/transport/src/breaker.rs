@@ -1,9 +1,12 @@
 //! The breaker layer: when a provider fails too often, the account's attempts end at once instead of adding to it.
 
 mod circuit;
+#[cfg(test)]
+#[cfg(trunkline_loom)]
+mod model;
 mod settings;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use trunkline_core_types::{
@@ -14,6 +17,8 @@ use trunkline_core_types::{
 pub use settings::BreakerSettings;
 
 use circuit::{Circuit, Evidence, Ticket};
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// Lets attempts pass while their provider answers, and refuses them for a while once it failed too often.
 ///

@@ -43,7 +43,6 @@ mod reqwest_adapter;
 mod retry;
 mod settings;
 mod signer;
-#[cfg(any(feature = "reqwest", feature = "tower"))]
 mod sync;
 mod tcp;
 mod tls;
