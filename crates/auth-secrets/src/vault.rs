@@ -27,8 +27,8 @@ pub use self::settings::{VaultLogin, VaultSettings};
 /// * **Time**: a call ends at its deadline or after 5 s, connecting takes at most 2 s of that. TLS is always verified, redirects are
 ///   never followed, nothing is read from `VAULT_*` variables.
 /// * **Login**: once, then reused. An AppRole token is renewed after two thirds of its lease, or replaced by a new login where it
-///   cannot be or would not last; this happens at the call that comes next, there is no task. A given token is used as it is. A token
-///   file is read at each call.
+///   cannot be or would not last; this happens at the call that comes next, there is no task. Where Vault answers neither within 2 s, the
+///   token is used until its lease ends. A given token is used as it is. A token file is read at each call.
 /// * **403**: one fresh login and one repeat, for all callers together, at most every 10 s. What is refused after that is `Denied`.
 /// * **Answers** of other crates are never passed on: their errors hold response bodies, and these hold secrets and tokens.
 ///

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
-use trunkline_core_types::{Clock, KeyError, KeyErrorKind, KeyProvider};
+use trunkline_core_types::{Clock, ClockExt, KeyError, KeyErrorKind, KeyProvider};
 use vaultrs::api::EndpointMiddleware;
 use vaultrs::client::{VaultClient, VaultClientSettingsBuilder};
 
@@ -21,6 +21,9 @@ use crate::FileKeys;
 
 /// Least time between two logins that a 403 forced.
 const FORCED_EVERY: Duration = Duration::from_secs(10);
+
+/// The longest a renewal, or a login, may take while the token in hand lasts.
+const LONGEST_STEP: Duration = Duration::from_secs(2);
 
 /// A token and the client that sends it.
 pub(super) struct Session {
@@ -33,6 +36,10 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn client(&self) -> &VaultClient {
         &self.client
+    }
+
+    fn lasts(&self, now: Instant) -> bool {
+        self.lease.as_ref().is_none_or(|lease| now < lease.end)
     }
 }
 
@@ -68,15 +75,12 @@ impl Sessions {
             state.session = Some(session.clone());
             return Ok((session, changed));
         }
-        if let Some(session) = &state.session
-            && let Some(kept) = self.kept(session).await
-        {
-            state.session = Some(kept.clone());
-            return Ok((kept, false));
-        }
-        let session = Arc::new(self.log_in().await?);
+        let (session, just_made) = match &state.session {
+            Some(session) if session.lasts(self.clock.now()) => self.kept(session).await?,
+            _ => (Arc::new(self.log_in().await?), true),
+        };
         state.session = Some(session.clone());
-        Ok((session, true))
+        Ok((session, just_made))
     }
 
     /// A session with another token than the one that was refused.
@@ -109,38 +113,41 @@ impl Sessions {
             return Err(Failure::Forbidden.of_read(&self.settings));
         }
         let result = self.log_in().await;
-        let outage =
-            |error: &KeyError| matches!(error.kind(), KeyErrorKind::Unavailable | KeyErrorKind::Timeout);
         // A login that never reached Vault says nothing about the token, and may be tried again.
-        if !result.as_ref().is_err_and(outage) {
+        if !result.as_ref().is_err_and(is_outage) {
             *forced = Some(now);
         }
         result.map(Arc::new)
     }
 
-    /// The session if its token still lasts, renewed where it is time; else none.
-    async fn kept(&self, session: &Arc<Session>) -> Option<Arc<Session>> {
-        let Some(lease) = &session.lease else { return Some(session.clone()) };
+    /// The session whose token still lasts, renewed or replaced where it is time; true if it was replaced. Vault may read while it does
+    /// neither: then it is kept as it is.
+    async fn kept(&self, session: &Arc<Session>) -> Result<(Arc<Session>, bool), KeyError> {
         let now = self.clock.now();
-        if now < lease.renew_at {
-            return Some(session.clone());
-        }
-        if lease.renewable && now < lease.end {
+        let Some(lease) = session.lease.as_ref().filter(|lease| now >= lease.renew_at) else {
+            return Ok((session.clone(), false));
+        };
+        if lease.renewable {
             let token = &session.client.middle.token;
-            match self.ask("auth/token/renew-self", Some(token), b"{}".to_vec()).await {
+            let renewal = self.ask("auth/token/renew-self", Some(token), b"{}".to_vec());
+            match self.clock.bounded(now + LONGEST_STEP, renewal).await.unwrap_or(Err(Failure::Slow)) {
                 // Near its longest life a token is renewed for less than was asked.
                 Ok(auth) if auth.lease() >= lease.length / 2 => {
-                    return self.session(token, auth.lasting(now)).ok().map(Arc::new);
+                    return Ok((Arc::new(self.session(token, auth.lasting(now))?), false));
                 }
                 Err(
                     Failure::Connect | Failure::Slow | Failure::Unreadable | Failure::Status(429 | 500..),
                 ) => {
-                    return Some(session.clone());
+                    return Ok((session.clone(), false));
                 }
                 _ => {}
             }
         }
-        None
+        match self.clock.bounded(self.clock.now() + LONGEST_STEP, self.log_in()).await {
+            Some(Ok(made)) => Ok((Arc::new(made), true)),
+            Some(Err(error)) if !is_outage(&error) => Err(error),
+            Some(Err(_)) | None => Ok((session.clone(), false)),
+        }
     }
 
     async fn log_in(&self) -> Result<Session, KeyError> {
@@ -225,6 +232,10 @@ impl Sessions {
         }
         send(request).with_subscriber(NoSubscriber::default()).await
     }
+}
+
+fn is_outage(error: &KeyError) -> bool {
+    matches!(error.kind(), KeyErrorKind::Unavailable | KeyErrorKind::Timeout)
 }
 
 fn token_file_unusable() -> KeyError {

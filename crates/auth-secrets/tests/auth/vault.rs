@@ -125,6 +125,46 @@ async fn a_renewal_that_gives_too_little_or_is_refused_is_a_login_and_an_outage_
     }
 }
 
+/// Where Vault reads and does not write, a token that lasts is still good.
+#[tokio::test]
+async fn a_renewal_or_login_that_fails_or_hangs_keeps_no_read_from_a_token_that_lasts() {
+    for (renewable, out) in
+        [(true, String::new()), (false, String::new()), (false, status(503)), (false, status(500))]
+    {
+        let server = Server::start(move |request| match request {
+            first if first.contains("/login") => json(200, &login("hvs.one", 90, renewable)),
+            _ => json(200, &secret(1, r#"{"value":"v"}"#)),
+        })
+        .await;
+        let clock = HandClock::new();
+        let keys = Arc::new(keys(&clock, settings(&server, app_role())));
+        version(&clock, &*keys).await.unwrap();
+        let hangs = out.is_empty();
+        server.answer(move |request| match request {
+            write if write.starts_with("POST") => out.clone(),
+            _ => json(200, &secret(2, r#"{"value":"v"}"#)),
+        });
+        clock.pass(61 * S);
+        server.asked().await;
+        let call = tokio::spawn({
+            let (clock, keys) = (clock.clone(), keys.clone());
+            async move { version(&clock, &*keys).await }
+        });
+        server.asked().await;
+        if hangs {
+            clock.pass(2 * S);
+        }
+        assert_eq!(call.await.unwrap().as_deref(), Ok("kv-2"), "{renewable}");
+        clock.pass(30 * S);
+        server.answer(|request| match request {
+            again if again.contains("/login") => json(200, &login("hvs.two", 90, true)),
+            new if new.contains("hvs.two") => json(200, &secret(3, r#"{"value":"v"}"#)),
+            _ => json(403, r#"{"errors":["permission denied"]}"#),
+        });
+        assert_eq!(version(&clock, &*keys).await.as_deref(), Ok("kv-3"));
+    }
+}
+
 #[tokio::test]
 async fn a_403_is_answered_with_one_login_and_one_repeat_for_all_callers() {
     let server = Server::start(|request| match request {
