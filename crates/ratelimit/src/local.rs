@@ -85,6 +85,7 @@ impl LocalPacer {
         let inner = Inner {
             slows_down: schedule.slowdown.is_some(),
             schedule: Mutex::new(schedule),
+            told: Mutex::new(100),
             origin: settings.clock.now(),
             clock: settings.clock,
             tolerance: settings.tolerance,
@@ -117,11 +118,11 @@ impl LocalPacer {
         if !change(slow, now) {
             return;
         }
-        let (rate, percent) = (slow.rate(), slow.percent());
+        let rate = slow.rate();
         let woken = schedule.set_rate(now, rate);
         drop(schedule);
         wake(woken);
-        self.inner.observer.saw(Fact::PaceShare { percent });
+        self.inner.tell_share();
     }
 
     fn pause(&self, pause: Duration) {
@@ -191,10 +192,12 @@ impl Pacer for LocalPacer {
     }
 }
 
-/// What a pacer's clones, waiters and permits share. No lock is held while a waker or the observer runs.
+/// What a pacer's clones, waiters and permits share. No lock on the schedule is held while a waker or the observer runs.
 #[derive(Debug)]
 struct Inner {
     schedule: Mutex<Schedule>,
+    /// The share that the observer knows of. Held while it is told, so that the last thing it hears is the present share.
+    told: Mutex<u32>,
     /// Whether there is a bound on the far queue.
     slows_down: bool,
     clock: Arc<dyn Clock>,
@@ -257,6 +260,14 @@ impl Inner {
     fn denied(&self, denied: Denied, lane: Lane) -> Denied {
         self.observer.saw(Fact::Denied { lane, kind: denied.kind });
         denied
+    }
+
+    fn tell_share(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let percent = self.schedule().slowdown.as_ref().map_or(100, Slowdown::percent);
+        if std::mem::replace(&mut *told, percent) != percent {
+            self.observer.saw(Fact::PaceShare { percent });
+        }
     }
 
     fn leave(&self, id: u64, lane: Lane) {

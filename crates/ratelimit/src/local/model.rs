@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use loom::future::block_on;
+use loom::sync::Mutex;
 use loom::thread;
-use trunkline_core_types::{Ask, BoxFuture, Denied, DeniedKind, Pacer, Permit, Rate, Signal};
+use trunkline_core_types::{Ask, BoxFuture, Denied, DeniedKind, Fact, Observer, Pacer, Permit, Rate, Signal};
 
 use crate::model::{ModelClock, explore, glance};
 use crate::{LocalPacer, LocalPacerSettings};
@@ -200,5 +201,36 @@ fn closing_ends_every_wait() {
         closing.join().unwrap();
         held.spend();
         assert_nothing_is_out(&pacer, 1..=1);
+    });
+}
+
+/// The share of the pace that was heard of last.
+#[derive(Debug, Default)]
+struct Share(Mutex<Option<u32>>);
+
+impl Observer for Share {
+    fn saw(&self, fact: Fact) {
+        if let Fact::PaceShare { percent } = fact {
+            *self.0.lock().unwrap() = Some(percent);
+        }
+    }
+}
+
+#[test]
+fn the_share_that_is_heard_of_last_is_the_present_one() {
+    explore(|| {
+        let (clock, share) = (ModelClock::new(), Arc::new(Share::default()));
+        let settings = LocalPacerSettings::new(Rate::per_second(NonZeroU32::MIN), clock.clone());
+        let pacer = settings.queue_bound(SECOND).observer(share.clone()).build().unwrap();
+        pacer.feedback(Signal::Queued { waited: 2 * SECOND });
+        clock.move_to(10 * SECOND);
+        let (deadline, other) = (clock.after(FAR), pacer.clone());
+        // A step back up, and a step down.
+        let asking = thread::spawn(move || drop(other.acquire_at_once(Ask::one(deadline))));
+        pacer.feedback(Signal::Queued { waited: 2 * SECOND });
+        asking.join().unwrap();
+        let used = SECOND.as_nanos() * 100 / pacer.snapshot().rate.period().as_nanos();
+        let heard = u128::from(share.0.lock().unwrap().unwrap());
+        assert!(heard.abs_diff(used) <= 1, "{heard} percent was heard of, {used} are used");
     });
 }
