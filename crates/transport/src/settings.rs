@@ -36,8 +36,9 @@ pub struct TransportSettings {
     pub read_timeout: Duration,
     /// An operation with all its waits and repeats, where the caller sets no deadline. Default 30 s.
     pub total_timeout: Duration,
-    /// Idle connections kept; above it the oldest is closed. Default 100; 0 keeps none. It is no cap on connections: each attempt under
-    /// way holds one, so at most `max_idle` and the limiter's in-flight permits together are open.
+    /// Idle connections kept; above it the oldest is closed. Default 100; 0 keeps none but one that `warm` made and no request has used. It
+    /// is no cap on connections: each attempt under way holds one, so at most `max_idle` and the limiter's in-flight permits together are
+    /// open.
     pub max_idle: usize,
     /// How long a connection may be taken again, counted from the start of its last request; must be below the server's own idle time
     /// less the way there, or creates become ambiguous. Default 15 s. Half the server's time is a good value where that is known.

@@ -159,13 +159,15 @@ impl Pool {
     /// oldest where the pool is full.
     pub(super) fn put(&self, mut live: Box<Live>, now: Instant) {
         let spent = live.served && self.reuse == Reuse::Never;
-        if live.ended || live.sender.is_closed() || spent || self.max_idle == 0 {
+        // One that was made ahead waits for its create in any case.
+        let room = if live.served { self.max_idle } else { self.max_idle.max(1) };
+        if live.ended || live.sender.is_closed() || spent || room == 0 {
             return;
         }
         live.pooled = true;
         let mut dropped = Vec::new();
         let mut idle = self.lock();
-        while idle.front().is_some_and(|oldest| idle.len() >= self.max_idle || !self.is_fresh(oldest, now)) {
+        while idle.front().is_some_and(|oldest| idle.len() >= room || !self.is_fresh(oldest, now)) {
             dropped.extend(idle.pop_front());
         }
         idle.push_back(live);

@@ -378,6 +378,21 @@ async fn connections_that_nobody_needs_any_more_are_closed_at_their_age() {
     assert_eq!(dial.count(), 8);
 }
 
+/// Or each create would connect under its permit, and be late for it wherever that takes longer than the tolerance.
+#[tokio::test(start_paused = true)]
+async fn what_was_made_ahead_waits_for_its_create_also_where_no_idle_connection_is_kept() {
+    let dial = ScriptedDial::new((0..3).map(|_| Script::replies(CREATED)));
+    let mut none = TransportSettings::default();
+    none.max_idle = 0;
+    let client = client_with(dial.clone(), none);
+    for dialled in 1..=3 {
+        client.warm(&create()).await;
+        assert_eq!(client.send(create()).await.class, Class::Accepted);
+        assert_eq!(dial.count(), dialled);
+        assert!(dial.connection(dialled - 1).lock().unwrap().dropped);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_idle_connection_is_kept_where_none_may_be() {
     let dial = ScriptedDial::new((0..2).map(|_| Script::replies(CREATED)));
