@@ -47,7 +47,7 @@ impl Gate {
         }
     }
 
-    /// The same for who waits on if the client has asked for the body: since when that has it.
+    /// The same step for one who waits on where the client has asked for the body: since when it has that.
     pub(crate) fn opened_or_shut(&self) -> Option<Instant> {
         (self.shut() == Passage::Opened).then(|| self.opened.get().copied()).flatten()
     }
