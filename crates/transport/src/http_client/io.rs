@@ -55,11 +55,11 @@ impl Written {
         std::mem::forget(unknown);
         if let Poll::Ready(Ok(count)) = written {
             self.add_bytes(count);
-            if self.is_stuck() {
+            if self.is_stuck() && count > 0 {
                 self.0.resumed.store(true, Ordering::Relaxed);
             }
         }
-        self.0.stuck.store(!matches!(written, Poll::Ready(Ok(_))), Ordering::Relaxed);
+        self.0.stuck.store(!matches!(written, Poll::Ready(Ok(1..))), Ordering::Relaxed);
         written
     }
 }

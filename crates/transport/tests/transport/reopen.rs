@@ -10,7 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 use trunkline_core_types::{
-    Attempt, Class, Clock, Deadline, Evidence, HttpService, Idempotency, Progress, StatusOnly, SystemClock,
+    Attempt, Class, Clock, Deadline, Evidence, HttpService, Idempotency, Progress, Scope, StatusOnly,
+    SystemClock,
 };
 use trunkline_transport::{HttpClient, TransportSettings};
 
@@ -153,6 +154,24 @@ async fn a_full_socket_delivers_nothing_more_over_tcp() {
 #[tokio::test]
 async fn a_full_socket_delivers_nothing_more_over_tls() {
     full_socket(Over::Tls).await;
+}
+
+/// A wire that takes nothing and says so holds a request up as one that is pending does: TLS keeps the rest for later.
+#[tokio::test]
+async fn a_connection_whose_wire_took_nothing_is_not_used_again_after_a_reply() {
+    let reply = "HTTP/1.1 413 X\r\ncontent-length: 0\r\n\r\n";
+    let peer = Sockets::new(Over::Tls, Script { early: true, ..Script::replies(reply) });
+    let clock = SystemClock::new();
+    peer.client.warm(&create()).await;
+    settle().await;
+    peer.gate.hold_with_zero(100_000);
+    let request = Request::post(&peer.url).body(Bytes::from(vec![b'x'; 1 << 20])).unwrap();
+    let deadline = Deadline::At(clock.now() + Duration::from_secs(20));
+    let outcome = peer.client.send(Attempt::change(request, Idempotency::No, deadline)).await;
+    assert_eq!(outcome.class, Class::Rejected(Scope::Call));
+    peer.gate.open();
+    until("the connection ends", || peer.book().ends.len() == 1).await;
+    assert!(peer.book().bytes < 110_000);
 }
 
 /// Bytes that a wire could not take back, and reported only after its abort, count.

@@ -33,6 +33,8 @@ struct Held {
     looks: usize,
     passed: usize,
     waker: Option<Waker>,
+    /// A write that may not pass takes 0 bytes; otherwise it is pending.
+    zero: bool,
 }
 
 impl Gate {
@@ -44,6 +46,12 @@ impl Gate {
     pub(crate) fn hold(&self, budget: usize, looks: usize) {
         let mut held = self.held();
         (held.budget, held.looks, held.passed) = (Some(budget), looks, 0);
+    }
+
+    /// The same, and whoever writes more is told that nothing was taken.
+    pub(crate) fn hold_with_zero(&self, budget: usize) {
+        self.hold(budget, 0);
+        self.held().zero = true;
     }
 
     /// Everything passes again.
@@ -109,7 +117,7 @@ impl Wire for Gated {
         if allowed == 0 && !buffer.is_empty() {
             held.waker = Some(cx.waker().clone());
             self.gate.full.notify_one();
-            return Poll::Pending;
+            return if held.zero { Poll::Ready(Ok(0)) } else { Poll::Pending };
         }
         let written = self.inner.poll_write(cx, &buffer[..allowed]);
         if let Poll::Ready(Ok(count)) = written {
