@@ -1,13 +1,13 @@
 //! The token: made once, kept for its lease, replaced when it ends.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{self, Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 use trunkline_core_types::{Clock, ClockExt, KeyError, KeyErrorKind, KeyProvider};
@@ -24,6 +24,9 @@ const FORCED_EVERY: Duration = Duration::from_secs(10);
 
 /// The longest a renewal, or a login, may take while the token in hand lasts.
 const LONGEST_STEP: Duration = Duration::from_secs(2);
+
+/// Longer than the state is held by anybody who is polled.
+const LONGEST_TURN: Duration = Duration::from_secs(6);
 
 /// A token and the client that sends it.
 pub(super) struct Session {
@@ -48,8 +51,14 @@ pub(super) struct Sessions {
     settings: Arc<Checked>,
     clock: Arc<dyn Clock>,
     token_file: Option<FileKeys>,
+    turn: sync::Mutex<Turn>,
+}
+
+struct Turn {
     /// Held through a login, so that there is one for all callers; each waits no longer than its own deadline.
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    /// Since when it is held, if it is.
+    since: Instant,
 }
 
 #[derive(Default)]
@@ -64,12 +73,39 @@ impl Sessions {
             VaultLogin::TokenFile(path) => Some(FileKeys::new(path).with_clock(clock.clone())),
             _ => None,
         };
-        Self { settings, clock, token_file, state: Mutex::default() }
+        let turn = Turn { state: Arc::default(), since: clock.now() };
+        Self { settings, clock, token_file, turn: sync::Mutex::new(turn) }
+    }
+
+    async fn state(&self) -> OwnedMutexGuard<State> {
+        let state = match self.try_state() {
+            Ok(state) => return state,
+            Err(held) => held,
+        };
+        let state = state.lock_owned().await;
+        self.turn().since = self.clock.now();
+        state
+    }
+
+    /// The state, or the lock to wait for.
+    fn try_state(&self) -> Result<OwnedMutexGuard<State>, Arc<Mutex<State>>> {
+        let (mut turn, now) = (self.turn(), self.clock.now());
+        // Whoever has it is not polled and may never be: it keeps that state, and the others log in anew.
+        if turn.state.try_lock().is_err() && now.saturating_duration_since(turn.since) > LONGEST_TURN {
+            turn.state = Arc::default();
+        }
+        let state = turn.state.clone().try_lock_owned().map_err(|_| turn.state.clone())?;
+        turn.since = now;
+        Ok(state)
+    }
+
+    fn turn(&self) -> sync::MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The session, logged in or renewed if it is time; true if its token was made just now.
     pub(super) async fn current(&self) -> Result<(Arc<Session>, bool), KeyError> {
-        let mut state = self.state.lock().await;
+        let mut state = self.state().await;
         if let Some(file) = &self.token_file {
             let (session, changed) = self.token_file_session(file, state.session.as_ref()).await?;
             state.session = Some(session.clone());
@@ -85,7 +121,7 @@ impl Sessions {
 
     /// A session with another token than the one that was refused.
     pub(super) async fn fresh(&self, refused: &Arc<Session>) -> Result<Arc<Session>, KeyError> {
-        let mut state = self.state.lock().await;
+        let mut state = self.state().await;
         if let Some(session) = state.session.as_ref().filter(|session| !Arc::ptr_eq(session, refused)) {
             return Ok(session.clone());
         }

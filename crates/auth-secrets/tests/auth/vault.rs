@@ -4,6 +4,7 @@ mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use trunkline_auth_secrets::{CacheSettings, CachedKeys, VaultKeys, VaultLogin, VaultSettings};
@@ -163,6 +164,30 @@ async fn a_renewal_or_login_that_fails_or_hangs_keeps_no_read_from_a_token_that_
         });
         assert_eq!(version(&clock, &*keys).await.as_deref(), Ok("kv-3"));
     }
+}
+
+/// As is the fetch of a cache whose runtime stands still.
+#[tokio::test]
+async fn a_login_that_is_held_without_being_polled_is_waited_for_for_seconds_only() {
+    let server = Server::start(|_| String::new()).await;
+    let clock = HandClock::new();
+    let keys = keys(&clock, settings(&server, app_role()));
+    let mut held = keys.keys(clock.now() + 10 * S);
+    // Polled until the server has its request, and not again.
+    futures_util::future::select(&mut held, std::pin::pin!(server.asked())).await;
+    server.answer(|request| match request {
+        first if first.contains("/login") => json(200, &login("hvs.one", 90, true)),
+        _ => json(200, &secret(1, r#"{"value":"v"}"#)),
+    });
+    let mut waiting = keys.keys(clock.now() + 10 * S);
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    clock.pass(5 * S);
+    assert_eq!(waiting.await.unwrap_err().kind(), KeyErrorKind::Timeout);
+    clock.pass(2 * S);
+    assert_eq!(version(&clock, &keys).await.as_deref(), Ok("kv-1"));
+    drop(held);
+    assert_eq!(version(&clock, &keys).await.as_deref(), Ok("kv-1"));
+    assert_eq!(server.requests().iter().filter(|request| request.contains("/login")).count(), 2);
 }
 
 #[tokio::test]
