@@ -97,6 +97,13 @@ impl Error {
         Self(Arc::new(Self::build(ErrorKind::Ambiguous, Class::Ambiguous, message)))
     }
 
+    /// Of a call that another caller drove and brought to no end. A try may have been made, so it is no outcome that was left before.
+    pub(crate) fn crashed() -> Self {
+        let message = "another caller of this key panicked on its way; place again under the key to learn what became of the call";
+        let made = Self::build(ErrorKind::Ambiguous, Class::Ambiguous, message);
+        Self(Arc::new(Inner { tries: 1, ..made }))
+    }
+
     /// What the provider's pure code could not write or read.
     pub(crate) fn provider(error: ProviderError) -> Self {
         let (kind, class) = match error.kind() {
