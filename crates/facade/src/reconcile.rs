@@ -94,19 +94,16 @@ impl Reconciler {
             return report;
         };
         let _watch = self.frees.then(|| self.inner.reclaimed.watch());
-        match self.due(&mut cursor, limit.min(MAX)).await {
-            Ok(due) => {
-                let mut looks = stream::iter(due)
-                    .map(|intent| async move {
-                        let looked = self.look(&intent).await;
-                        (intent.key.clone(), looked)
-                    })
-                    .buffer_unordered(AT_ONCE);
-                while let Some((key, looked)) = looks.next().await {
-                    report.note(key, looked);
-                }
-            }
-            Err(error) => report.error = Some(error),
+        let (due, error) = self.due(&mut cursor, limit.min(MAX)).await;
+        report.error = error;
+        let mut looks = stream::iter(due)
+            .map(|intent| async move {
+                let looked = self.look(&intent).await;
+                (intent.key.clone(), looked)
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some((key, looked)) = looks.next().await {
+            report.note(key, looked);
         }
         self.count_open(&mut report).await;
         report
@@ -124,24 +121,27 @@ impl Reconciler {
         })
     }
 
-    /// The next calls whose time has come.
+    /// The next calls whose time has come, and why they are not more: the cursor has passed these, so they are looked at all the same.
     async fn due(
         &self,
         cursor: &mut Option<IdempotencyKey>,
         limit: usize,
-    ) -> Result<Vec<Arc<Intent>>, Error> {
+    ) -> (Vec<Arc<Intent>>, Option<Error>) {
         let now = self.inner.steady.passed();
         let soonest = self.inner.routes.iter().map(delays).min().unwrap_or_default();
-        let Some(fenced_before) = now.checked_sub(soonest) else { return Ok(Vec::new()) };
+        let Some(fenced_before) = now.checked_sub(soonest) else { return (Vec::new(), None) };
         #[cfg(trunkline_mutation)]
         let fenced_before = fenced_before + 1_000 * LISTING * u32::from(Mutation::FenceIgnored.is_on());
         let (mut due, mut midway) = (Vec::new(), cursor.is_some());
         while due.len() < limit {
-            let page = self.page(fenced_before, cursor.as_ref(), PAGE).await?;
+            let page = match self.page(fenced_before, cursor.as_ref(), PAGE).await {
+                Ok(page) => page,
+                Err(error) => return (due, Some(error)),
+            };
             let last = page.len() < PAGE;
             for intent in page {
                 if due.len() == limit {
-                    return Ok(due);
+                    return (due, None);
                 }
                 *cursor = Some(intent.key.clone());
                 if self.is_due(&intent, now) {
@@ -155,7 +155,7 @@ impl Reconciler {
                 }
             }
         }
-        Ok(due)
+        (due, None)
     }
 
     async fn page(

@@ -20,6 +20,7 @@ mod leaf;
 mod listed;
 mod listing;
 mod pace;
+mod pages;
 mod peer;
 mod proven;
 mod queued;
