@@ -304,6 +304,36 @@ mod tests {
         assert_eq!(look(&mut weak.upgrade().unwrap(), &waker), Poll::Ready(None));
     }
 
+    /// Looks again as soon as it is woken.
+    struct Eager(Mutex<Option<Number>>, AtomicUsize);
+
+    impl Wake for Eager {
+        fn wake(self: Arc<Self>) {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            assert!(look(self.0.lock().unwrap().as_mut().unwrap(), &self.clone().into()).is_pending());
+        }
+    }
+
+    #[test]
+    fn one_who_waits_again_at_once_takes_no_wake_from_another() {
+        let inner = Arc::new(Mutex::new(None));
+        let kept = inner.clone();
+        let first = Shared::new(
+            Box::pin(poll_fn(move |cx| {
+                *kept.lock().unwrap() = Some(cx.waker().clone());
+                Poll::Pending
+            })),
+            (),
+        );
+        let second = first.downgrade().upgrade();
+        let callers = [Some(first), second].map(|caller| Arc::new(Eager(Mutex::new(caller), 0.into())));
+        callers.iter().for_each(|caller| caller.clone().wake());
+        let waker = inner.lock().unwrap().clone().unwrap();
+        waker.wake();
+        assert_eq!(callers.each_ref().map(|caller| caller.1.load(Ordering::SeqCst)), [2, 2]);
+        callers.iter().for_each(|caller| drop(caller.0.lock().unwrap().take()));
+    }
+
     #[test]
     fn each_caller_gets_the_end_and_what_comes_after_comes_after_the_future() {
         let marks = Arc::new(Mutex::new(Vec::new()));
