@@ -121,7 +121,7 @@ impl SqliteJournal {
         let _ = self.flush().await;
         let mut status = self.look("status", JournalView::status).await?;
         let state = self.shared.lock();
-        (status.unwritten, status.refused_proofs) = (state.table.stuck() as u64, state.refused);
+        (status.unwritten, status.refused_proofs) = (state.unwritten() as u64, state.refused);
         Ok(status)
     }
 

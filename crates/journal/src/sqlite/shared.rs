@@ -85,6 +85,8 @@ pub(super) struct State {
     pub(super) table: Table,
     steps: Vec<Step>,
     proofs: usize,
+    /// Proofs whose row could not be read; they are judged again with the next steps.
+    put_off: Vec<Step>,
     /// Proofs that did not fit the file.
     pub(super) refused: u64,
     /// Events in the file whose answer nobody saw, newest last.
@@ -93,6 +95,32 @@ pub(super) struct State {
     /// The writer waits for a begin to take what ended along.
     lingers: bool,
     tried_last: bool,
+}
+
+impl State {
+    fn take(&mut self) -> Vec<Step> {
+        self.proofs = 0;
+        let mut steps = mem::take(&mut self.put_off);
+        steps.append(&mut self.steps);
+        steps
+    }
+
+    /// The file did not give the row of a proof.
+    pub(super) fn put_off(&mut self, key: IdempotencyKey, class: Class, reply: Option<Bytes>) {
+        self.proofs += 1;
+        self.put_off.push(Step::Settle(key, class, reply));
+    }
+
+    /// Keys whose last change failed to be written or judged.
+    pub(super) fn unwritten(&self) -> usize {
+        self.table.stuck() + self.put_off.len()
+    }
+
+    /// Whether the last write of this key failed, or its proof could not be judged.
+    pub(super) fn is_unwritten(&self, key: &IdempotencyKey) -> bool {
+        let is_of = |step: &Step| matches!(step, Step::Settle(of, ..) if of == key);
+        self.table.is_stuck(key) || self.put_off.iter().any(is_of)
+    }
 }
 
 impl Shared {
@@ -226,10 +254,10 @@ impl Shared {
         let mut state = self.lock();
         while state.steps.is_empty() {
             let (quiet, clean) = (state.table.has_quiet(), state.table.is_clean());
-            let stuck = state.table.stuck() > 0;
+            let stuck = state.unwritten() > 0;
             if state.closing && clean {
                 let once_more = stuck && !mem::replace(&mut state.tried_last, true);
-                return once_more.then(Vec::new);
+                return once_more.then(|| state.take());
             }
             if state.closing {
                 break;
@@ -250,8 +278,7 @@ impl Shared {
                 break;
             }
         }
-        state.proofs = 0;
-        Some(mem::take(&mut state.steps))
+        Some(state.take())
     }
 
     /// Takes nothing more; what was taken is still written.

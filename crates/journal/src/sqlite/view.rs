@@ -38,7 +38,7 @@ pub struct JournalStatus {
     pub free: u64,
     /// The earliest fence of the open ones.
     pub oldest_open_fence: Option<SystemTime>,
-    /// Keys whose last change could not be written yet; it is tried again. 0 in a [`JournalView`], which sees only the file.
+    /// Keys whose last change could not be written yet, and proofs whose key could not be read; it is tried again. 0 in a [`JournalView`], which sees only the file.
     pub unwritten: u64,
     /// Proofs since the start that came for a key in the file and did not fit it. 0 in a [`JournalView`].
     pub refused_proofs: u64,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::watch;
 use trunkline_core_types::{
-    CallEvent, CallRef, Claim, Heard, IdempotencyKey, Intent, JournalError, JournalErrorKind,
+    CallEvent, CallRef, Claim, Class, Heard, IdempotencyKey, Intent, JournalError, JournalErrorKind,
 };
 
 use super::calls::Calls;
@@ -98,10 +98,17 @@ impl Thread<'_> {
                     }
                     Step::Settle(key, class, reply) => {
                         let now = self.shared.clock.wall();
-                        let settled = self
-                            .known("settle", &key)
-                            .and_then(|()| self.shared.lock().table.settle(&key, class, reply, now));
-                        self.shared.lock().refused += u64::from(settled.is_err());
+                        let known = self.known("settle", &key);
+                        let mut state = self.shared.lock();
+                        match known {
+                            Ok(()) => {
+                                let settled = state.table.settle(&key, class, reply, now);
+                                state.refused += u64::from(settled.is_err());
+                            }
+                            // Late it would still be true; a freeing that is late could meet another claim.
+                            Err(_) if class == Class::Accepted => state.put_off(key, class, reply),
+                            Err(_) => state.refused += 1,
+                        }
                     }
                     Step::Hear(call, event, told) => heard.push((call, event, told)),
                     Step::Placed(key, placed) => {
@@ -162,9 +169,13 @@ impl Thread<'_> {
 
     /// Writes everything that changed in one transaction; if that fails, each key by itself, so that one cannot hold up the others.
     fn write(&mut self, waiting: &mut Waiting, heard: Vec<Hearing>) {
-        let (fresh, stuck) = self.shared.lock().table.images();
-        // Its proof failed before, and comes after this commit.
-        let late: HashSet<_> = stuck.iter().map(|image| &image.intent.key).collect();
+        let mut state = self.shared.lock();
+        // Its proof failed before, and comes after this commit if at all.
+        let late =
+            |(_, event, _): &Hearing| event.key.as_ref().filter(|key| state.is_unwritten(key)).cloned();
+        let late: HashSet<_> = heard.iter().filter_map(late).collect();
+        let (fresh, stuck) = state.table.images();
+        drop(state);
         let is_late = |(_, event, _): &Hearing| event.key.as_ref().is_some_and(|key| late.contains(key));
         let (mut late, heard): (Vec<_>, Vec<_>) = heard.into_iter().partition(is_late);
         let (single, unheard) = match self.commit(&fresh, &heard) {
@@ -197,8 +208,8 @@ impl Thread<'_> {
 
     /// One event in a transaction of its own. Its key goes first: an event that was taken is not sent again.
     fn hear(&mut self, hearing: Hearing) {
-        let stuck = |key| self.shared.lock().table.is_stuck(key);
-        let heard = match hearing.1.key.as_ref().is_some_and(stuck) {
+        let unwritten = |key| self.shared.lock().is_unwritten(key);
+        let heard = match hearing.1.key.as_ref().is_some_and(unwritten) {
             true => Err(JournalError::new(
                 JournalErrorKind::Store,
                 "hear: what the event proves could not be written yet; let it be sent again",

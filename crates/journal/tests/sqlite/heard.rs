@@ -4,7 +4,9 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use serde_json::Value;
-use trunkline_core_types::{AttemptJournal, Call, CallEvent, CallJournal, CallRef, Class, Clock, Timestamp};
+use trunkline_core_types::{
+    AttemptJournal, Call, CallEvent, CallJournal, CallRef, Claim, Class, Clock, Timestamp,
+};
 use trunkline_journal::{SqliteJournal, SqliteSettings};
 
 use crate::support::{Folder, Hand, intent, place};
@@ -167,4 +169,28 @@ async fn a_call_is_its_key_s_before_the_file_can_take_it() {
     journal.close().await;
     assert_eq!(in_file(), 1);
     assert_eq!(folder.open().key_of(&call(1)).await.unwrap().as_ref(), Some(key));
+}
+
+/// What was said of a key cannot be judged while the file does not give its row.
+#[tokio::test]
+async fn a_proof_whose_row_cannot_be_read_is_not_lost() {
+    let folder = Folder::new();
+    let journal = folder.open();
+    place(&journal, "unknown", Class::Ambiguous).await;
+    drop(journal);
+    let (journal, conn) = (folder.open(), rusqlite::Connection::open(folder.file()).unwrap());
+    let account = |name| conn.execute("UPDATE calls SET account = ?1", [name]).unwrap();
+    account("");
+    journal.settle(&intent("unknown").key, Class::Accepted, None).unwrap();
+    journal.claim(&intent("unknown")).await.unwrap_err();
+    let mut ringing = event("e1", 1, "ringing", 1);
+    ringing.key = Some(intent("unknown").key.clone());
+    journal.hear(&call(1), &ringing).await.unwrap_err();
+    let status = journal.status().await.unwrap();
+    assert_eq!((status.unwritten, status.refused_proofs, status.open), (1, 0, 1));
+    account("main");
+    assert_eq!(journal.claim(&intent("unknown")).await.unwrap(), Claim::Settled(Class::Accepted, None));
+    let status = journal.status().await.unwrap();
+    assert_eq!((status.unwritten, status.refused_proofs, status.accepted), (0, 0, 1));
+    assert!(!journal.hear(&call(1), &ringing).await.unwrap().duplicate);
 }
