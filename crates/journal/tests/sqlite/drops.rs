@@ -118,6 +118,8 @@ async fn what_comes_together_is_one_commit() {
     for claim in join_all(intents.iter().map(|intent| journal.claim(intent))).await {
         assert_eq!(claim.unwrap(), Claim::Go { number: 1 });
     }
+    // Or tokio's budget of a task may be used up, and the last begin is not even queued.
+    tokio::task::yield_now().await;
     let (held, before) = (stopped(&folder), commits(&folder));
     let mut first = Box::pin(journal.begin(&busy, 1));
     assert!(polled(first.as_mut()).is_pending());
