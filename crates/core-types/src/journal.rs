@@ -13,7 +13,8 @@ use crate::{BoxFuture, Class, IdempotencyKey, Intent, Source};
 pub enum Claim {
     /// The key is free and now yours: dial.
     Go {
-        /// The number of the first attempt: 1, or above every number begun under the key before.
+        /// The number of the first attempt, by which the claim is known too: 1, or above every number that was begun or given to a claim
+        /// under the key before.
         number: u32,
     },
     /// The key is open: an attempt is running or its outcome is unknown. Dial nobody.
@@ -68,12 +69,29 @@ pub trait AttemptJournal: Debug + Send + Sync + 'static {
         reply: Option<Bytes>,
     ) -> Result<(), JournalError>;
 
-    /// Ends the call: with the fold of its attempts, or with a reconcile's or callback's proof. An `Ambiguous` fold leaves it open,
-    /// `Unsent`, `Deferred` and `Rejected(Account)` free the key. Never waits, so that it can be called from `Drop`.
+    /// Ends the call with a reconcile's or callback's proof. `Ambiguous` leaves it open, `Unsent`, `Deferred` and `Rejected(Account)` free
+    /// the key. Never waits, so that it can be called from `Drop`.
     ///
     /// # Errors
     /// [`JournalError`]; the call then stays as its attempts left it.
     fn settle(&self, key: &IdempotencyKey, class: Class, reply: Option<Bytes>) -> Result<(), JournalError>;
+
+    /// Ends the call with the fold of its attempts, for whoever claimed it and was given this number. Does what `settle` does, but frees and
+    /// refuses nothing that is not his to tell: a key that was claimed anew since, or an attempt whose outcome is noted as unknown. A store
+    /// that several clients share has to implement it. Default: `settle`.
+    ///
+    /// # Errors
+    /// [`JournalError`]; the call then stays as its attempts left it, or with whoever claimed it since.
+    fn settle_claim(
+        &self,
+        key: &IdempotencyKey,
+        number: u32,
+        class: Class,
+        reply: Option<Bytes>,
+    ) -> Result<(), JournalError> {
+        let _ = number;
+        self.settle(key, class, reply)
+    }
 
     /// Open calls whose fence lies before `fenced_before`, in the order of their keys, after `after`, at most `limit`.
     ///

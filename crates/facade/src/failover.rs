@@ -48,17 +48,19 @@ fn preferred<T>(routes: &[T], is_cut_off: impl Fn(&T) -> bool) -> Vec<&T> {
 pub(crate) struct Claimed<'a> {
     pub(crate) inner: &'a Inner,
     pub(crate) job: &'a Job,
+    /// The number that the journal gave: the first attempt's.
+    pub(crate) number: u32,
     pub(crate) leased: Option<&'a Route>,
     pub(crate) settled: bool,
 }
 
 impl<'a> Claimed<'a> {
-    /// The first attempt, under the number that the journal gave it.
-    pub(crate) fn first(&self, way: Way<'a>, intent: Arc<Intent>, number: u32) -> (&'a Route, Attempt) {
+    /// The first attempt.
+    pub(crate) fn first(&self, way: Way<'a>, intent: Arc<Intent>) -> (&'a Route, Attempt) {
         let idempotency = way.route.provider.profile().idempotency;
         let (evidence, deadline) = (self.job.evidence.clone(), self.job.deadline);
         let attempt = Attempt::create_reporting_to(evidence, way.request, intent, idempotency, deadline);
-        (way.route, self.fitted(attempt.numbered(number)))
+        (way.route, self.fitted(attempt.numbered(self.number)))
     }
 
     /// The next account's attempt, as long as nobody can have been rung.
@@ -157,7 +159,8 @@ impl<'a> Claimed<'a> {
         if !class.may_have_acted() {
             self.release();
         }
-        if let Err(error) = self.inner.shared.journal.settle(&self.job.key, class, record()) {
+        let journal = &self.inner.shared.journal;
+        if let Err(error) = journal.settle_claim(&self.job.key, self.number, class, record()) {
             // A callback's proof may have come first: then there is nothing left to note.
             let proven = class == Class::Ambiguous && error.kind() == JournalErrorKind::State;
             if !proven {

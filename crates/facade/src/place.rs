@@ -55,8 +55,8 @@ async fn fly(inner: &Inner, job: &Job, detail: Bytes, now: Instant) -> Result<Pl
     if number > 1 {
         inner.reclaimed.note(&job.key);
     }
-    let mut claimed = Claimed { inner, job, leased: None, settled: false };
-    let first = claimed.first(first, intent.clone(), number);
+    let mut claimed = Claimed { inner, job, number, leased: None, settled: false };
+    let first = claimed.first(first, intent.clone());
     let (route, outcome) = claimed.go(first, others, &intent).await;
     claimed.settle(outcome.class, || record(&outcome, &route.account));
     drop(claimed);
@@ -118,9 +118,9 @@ impl Inner {
         };
         match claim? {
             Ok(Claim::Settled(class, record)) => Some((class, record)),
-            Ok(Claim::Go { .. }) => {
+            Ok(Claim::Go { number }) => {
                 // Freed by somebody's proof: it is the next caller's to dial.
-                let _ = journal.settle(&intent.key, Class::Unsent, None);
+                let _ = journal.settle_claim(&intent.key, number, Class::Unsent, None);
                 None
             }
             _ => None,

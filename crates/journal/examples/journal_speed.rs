@@ -84,5 +84,5 @@ fn finish(
     reply: String,
 ) -> Result<(), JournalError> {
     journal.end(&intent.key, number, Class::Accepted, Some(reply.into()))?;
-    journal.settle(&intent.key, Class::Accepted, None)
+    journal.settle_claim(&intent.key, number, Class::Accepted, None)
 }

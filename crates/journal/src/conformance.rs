@@ -46,7 +46,8 @@ pub use restarts::{
     numbers_go_on, what_was_begun_is_open,
 };
 pub use settles::{
-    accepted_and_rejected_settle_for_ever, ambiguous_stays_open_until_proof,
+    a_claimer_ends_his_own_claim_only, accepted_and_rejected_settle_for_ever,
+    ambiguous_stays_open_until_proof, no_claimer_frees_over_an_unknown_outcome,
     nothing_is_freed_under_an_attempt_in_flight, what_did_not_act_frees_the_key,
 };
 
@@ -69,6 +70,8 @@ pub async fn all(make: impl Fn() -> Arc<dyn AttemptJournal>) {
     what_did_not_act_frees_the_key(&*make()).await;
     ambiguous_stays_open_until_proof(&*make()).await;
     nothing_is_freed_under_an_attempt_in_flight(&*make()).await;
+    a_claimer_ends_his_own_claim_only(&*make()).await;
+    no_claimer_frees_over_an_unknown_outcome(&*make()).await;
     open_calls_are_listed_in_pages(&*make()).await;
     an_event_is_heard_once(&*make()).await;
     any_order_of_events_gives_the_same_state(&*make()).await;
@@ -154,6 +157,14 @@ impl<'a> Key<'a> {
 
     fn settle(&self, class: Class, reply: Option<&'static str>) {
         ok(self.row, self.journal.settle(&self.intent.key, class, reply.map(Bytes::from)));
+    }
+
+    fn settle_claim(&self, number: u32, class: Class) {
+        ok(self.row, self.journal.settle_claim(&self.intent.key, number, class, None));
+    }
+
+    fn settle_claim_refused(&self, number: u32, class: Class) {
+        refused(self.row, self.journal.settle_claim(&self.intent.key, number, class, None));
     }
 
     fn settle_refused(&self, class: Class) {

@@ -14,6 +14,8 @@ pub(crate) struct Open {
     /// The latest intent: failover changes account and fence.
     pub(crate) intent: Arc<Intent>,
     tried: Tried,
+    /// The number that was given to the claimer.
+    first: u32,
     /// The claimer gave up with an unknown outcome: nothing more may begin.
     left: bool,
 }
@@ -53,13 +55,15 @@ pub(crate) enum Step {
 impl Open {
     /// A claim of a key under which numbers up to `last` were used before.
     pub(crate) fn new(intent: Arc<Intent>, last: u32) -> Self {
-        Self { intent, tried: Tried { last, latest: None, earlier: None }, left: false }
+        // At the end of the numbers every begin is refused.
+        let first = last.saturating_add(1);
+        Self { intent, tried: Tried { last, latest: None, earlier: None }, first, left: false }
     }
 
     /// A key as a store kept it, which nobody holds any more.
     #[cfg(feature = "sqlite")]
     pub(crate) fn restored(intent: Arc<Intent>, tried: Tried) -> Self {
-        Self { intent, tried, left: true }
+        Self { intent, tried, first: 0, left: true }
     }
 
     /// What was tried under this claim.
@@ -135,9 +139,30 @@ impl Open {
         })
     }
 
+    /// The same for the claimer who was given this number. He may have been away for so long that others went by his key.
+    pub(crate) fn settle_claim(
+        &mut self,
+        number: u32,
+        class: Class,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Result<Step, JournalError> {
+        if !class.may_have_acted() {
+            if number != self.first {
+                return Err(state("settle_claim: the key was claimed anew since, and is not yours to end"));
+            }
+            if self.left || self.tried.fold() == Some(Class::Ambiguous) {
+                return Err(state("settle_claim: an outcome under the key is unknown; settle it with proof"));
+            }
+        }
+        self.settle(class, now)
+    }
+
     /// The key with its answer, or free without one.
     pub(crate) fn ended(self, answer: Option<Class>) -> Ended {
-        Ended { tried: self.tried, answer }
+        let mut tried = self.tried;
+        // Used up although nothing began: a claim is known by it.
+        tried.last = tried.last.max(self.first);
+        Ended { tried, answer }
     }
 
     /// Whether an attempt began under this claim: before that nothing can be unknown.

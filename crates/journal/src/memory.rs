@@ -24,7 +24,7 @@ use trunkline_core_types::{
 
 pub use calls::MemoryCalls;
 
-use crate::life::{Step, state};
+use crate::life::{Open, Step, state};
 use crate::sync::{Mutex, MutexGuard};
 use index::Hashed;
 use slots::{Life, Ring, Slots};
@@ -131,6 +131,26 @@ impl MemoryJournal {
         match self.keys().slots.find_mut(&intent.key) {
             Some((_, Life::Open(open))) => open.begin(intent, number),
             _ => Err(state("begin: nobody holds the key; claim it first")),
+        }
+    }
+
+    /// Carries out what `settle` leads an open key to; one that ended takes the class as a proof.
+    fn settled(
+        &self,
+        key: &IdempotencyKey,
+        reply: Option<Bytes>,
+        class: Class,
+        settle: impl FnOnce(&mut Open) -> Result<Step, JournalError>,
+    ) -> Result<(), JournalError> {
+        let mut keys = self.keys();
+        match keys.slots.find_mut(key) {
+            Some((at, Life::Open(open))) => {
+                let step = settle(open)?;
+                keys.carry_out(at, &step, reply, &*self.clock);
+                Ok(())
+            }
+            Some((_, Life::Ended(past))) => past.settle(class, reply),
+            _ => Err(state("settle: the key is unknown; claim it first")),
         }
     }
 
@@ -256,16 +276,17 @@ impl AttemptJournal for MemoryJournal {
     }
 
     fn settle(&self, key: &IdempotencyKey, class: Class, reply: Option<Bytes>) -> Result<(), JournalError> {
-        let mut keys = self.keys();
-        match keys.slots.find_mut(key) {
-            Some((at, Life::Open(open))) => {
-                let step = open.settle(class, || self.clock.wall())?;
-                keys.carry_out(at, &step, reply, &*self.clock);
-                Ok(())
-            }
-            Some((_, Life::Ended(past))) => past.settle(class, reply),
-            _ => Err(state("settle: the key is unknown; claim it first")),
-        }
+        self.settled(key, reply, class, |open| open.settle(class, || self.clock.wall()))
+    }
+
+    fn settle_claim(
+        &self,
+        key: &IdempotencyKey,
+        number: u32,
+        class: Class,
+        reply: Option<Bytes>,
+    ) -> Result<(), JournalError> {
+        self.settled(key, reply, class, |open| open.settle_claim(number, class, || self.clock.wall()))
     }
 
     fn open_calls<'a>(

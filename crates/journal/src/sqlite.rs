@@ -271,7 +271,17 @@ impl AttemptJournal for SqliteJournal {
     }
 
     fn settle(&self, key: &IdempotencyKey, class: Class, reply: Option<Bytes>) -> Result<(), JournalError> {
-        self.shared.settle(key, class, reply)
+        self.shared.settle(key, None, class, reply)
+    }
+
+    fn settle_claim(
+        &self,
+        key: &IdempotencyKey,
+        number: u32,
+        class: Class,
+        reply: Option<Bytes>,
+    ) -> Result<(), JournalError> {
+        self.shared.settle(key, Some(number), class, reply)
     }
 
     fn open_calls<'a>(

@@ -98,7 +98,7 @@ async fn pay(
     let attempt = Attempt::create(request, intent.clone(), kept, Deadline::At(clock.now() + TIME));
     let outcome = bank.send(attempt.numbered(number)).await;
     let reply = outcome.result.as_ref().ok().map(|reply| reply.to_record(&intent.account));
-    journal.settle(&intent.key, outcome.class, reply)?;
+    journal.settle_claim(&intent.key, number, outcome.class, reply)?;
     Ok(Some(outcome))
 }
 

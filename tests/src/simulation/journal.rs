@@ -34,10 +34,20 @@ struct State {
 struct Queued {
     due: Duration,
     key: IdempotencyKey,
-    /// The attempt that ended; none for the call.
-    number: Option<u32>,
+    end: Ends,
     class: Class,
     reply: Option<Bytes>,
+}
+
+/// What ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Ends {
+    /// The attempt of this number.
+    Attempt(u32),
+    /// The call, says who was given this number.
+    Claim(u32),
+    /// The call, says a proof.
+    Call,
 }
 
 impl Store {
@@ -78,18 +88,19 @@ impl Store {
     }
 
     fn write(&self, held: &mut BTreeMap<IdempotencyKey, (Pid, bool)>, note: Queued) {
-        let Queued { key, number, class, reply, .. } = note;
-        let written = match number {
-            Some(number) => self.durable.end(&key, number, class, reply),
-            None => self.durable.settle(&key, class, reply),
+        let Queued { key, end, class, reply, .. } = note;
+        let written = match end {
+            Ends::Attempt(number) => self.durable.end(&key, number, class, reply),
+            Ends::Claim(number) => self.durable.settle_claim(&key, number, class, reply),
+            Ends::Call => self.durable.settle(&key, class, reply),
         };
-        let ended = number.is_none() && class != Class::Ambiguous;
+        let ended = !matches!(end, Ends::Attempt(_)) && class != Class::Ambiguous;
         if written.is_ok() && (ended || class == Class::Accepted) {
             held.remove(&key);
         }
-        self.world.tell("journal", Some(key.as_str()), || match (&written, number) {
-            (Ok(()), Some(number)) => format!("the end of attempt {number} as {class} is durable"),
-            (Ok(()), None) => format!("the call's end as {class} is durable"),
+        self.world.tell("journal", Some(key.as_str()), || match (&written, end) {
+            (Ok(()), Ends::Attempt(number)) => format!("the end of attempt {number} as {class} is durable"),
+            (Ok(()), _) => format!("the call's end as {class} is durable"),
             (Err(error), _) => format!("refuses {class}: {error}"),
         });
     }
@@ -145,27 +156,29 @@ impl SimJournal {
     fn queue(
         &self,
         key: &IdempotencyKey,
-        number: Option<u32>,
+        end: Ends,
         class: Class,
         reply: Option<Bytes>,
     ) -> Result<(), JournalError> {
         let world = self.world();
-        let (name, nth) = (key.as_str(), number.unwrap_or(0));
-        let (before, after) =
-            if number.is_some() { ("before-end", "after-end") } else { ("before-settle", "after-settle") };
+        let name = key.as_str();
+        let (step, before, after, nth) = match end {
+            Ends::Attempt(number) => ("end", "before-end", "after-end", number),
+            Ends::Claim(_) | Ends::Call => ("settle", "before-settle", "after-settle", 0),
+        };
         if world.crashes(&self.process, before, name, nth.into()) {
             return Ok(());
         }
-        match number {
-            Some(number) => world.ended(self.process.pid, name, number, class),
-            None => world.settled(self.process.pid, name, class),
+        match end {
+            Ends::Attempt(number) => world.ended(self.process.pid, name, number, class),
+            Ends::Claim(_) | Ends::Call => world.settled(self.process.pid, name, class),
         }
-        self.refused(if number.is_some() { "end" } else { "settle" }, name, nth)?;
+        self.refused(step, name, nth)?;
         let due = world.now() + world.faults.flush(name, nth.into());
         let mut state = self.store.state();
         let queued = state.queued.entry(self.process.pid).or_default();
         let due = queued.back().map_or(due, |last| due.max(last.due));
-        queued.push_back(Queued { due, key: key.clone(), number, class, reply });
+        queued.push_back(Queued { due, key: key.clone(), end, class, reply });
         drop(state);
         self.store.flush_due();
         world.crashes(&self.process, after, name, nth.into());
@@ -219,11 +232,21 @@ impl AttemptJournal for SimJournal {
         class: Class,
         reply: Option<Bytes>,
     ) -> Result<(), JournalError> {
-        self.queue(key, Some(number), class, reply)
+        self.queue(key, Ends::Attempt(number), class, reply)
     }
 
     fn settle(&self, key: &IdempotencyKey, class: Class, reply: Option<Bytes>) -> Result<(), JournalError> {
-        self.queue(key, None, class, reply)
+        self.queue(key, Ends::Call, class, reply)
+    }
+
+    fn settle_claim(
+        &self,
+        key: &IdempotencyKey,
+        number: u32,
+        class: Class,
+        reply: Option<Bytes>,
+    ) -> Result<(), JournalError> {
+        self.queue(key, Ends::Claim(number), class, reply)
     }
 
     fn open_calls<'a>(

@@ -1,12 +1,14 @@
 //! A key that comes free and is claimed anew while a reconcile asks about the claim before.
 
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use trunkline::{Clock, RetrySettings};
+use trunkline::{Client, Clock, Journal, RetrySettings, SeededEntropy};
 use trunkline_core_types::VirtualClock;
+use trunkline_journal::MemoryJournal;
 
-use crate::peer::Does;
+use crate::peer::{Does, Peer, account};
 use crate::rig::{Delays, Rig, keyed};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,4 +41,34 @@ async fn an_answer_about_the_claim_before_frees_no_key_that_was_claimed_anew() {
     assert_eq!(rig.peer.count(), 2, "nobody is rung again");
     let report = reconciler.run_once(100).await;
     assert_eq!((report.findings.len(), report.waiting), (0, 1), "its own time has not come");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claimer_who_was_away_ends_no_claim_of_another_client() {
+    let clock = Arc::new(VirtualClock::new());
+    let journal = Journal::custom(Arc::new(MemoryJournal::new(clock.clone())));
+    let client = |peer| {
+        let client = Client::builder(journal.clone()).clock(clock.clone());
+        client.entropy(Arc::new(SeededEntropy::new(1))).account(account(peer)).build().unwrap()
+    };
+    let order = || keyed("k").timeout(10 * SECOND);
+    let peers = [
+        Peer::new([Does::Answers(429, "")]),
+        Peer::new([Does::Answers(200, NONE), Does::Closes, Does::Closes]),
+    ];
+    let [first, second] = peers.each_ref().map(client);
+    // It waits to repeat what was deferred, and nobody polls it any more.
+    let mut away = Box::pin(first.place(order()));
+    while peers[0].count() == 0 {
+        assert!(away.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        clock.sleep_until(clock.now() + Duration::from_millis(1)).await;
+    }
+    assert!(away.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    clock.sleep_until(clock.now() + 100 * SECOND).await;
+    assert_eq!(second.reconciler().free_proven_absent().run_once(100).await.proven_absent, 1);
+    let never = || order().retry(RetrySettings::never()).unwrap();
+    assert!(second.place(never()).await.unwrap_err().is_ambiguous(), "rung perhaps");
+    drop(away);
+    assert!(second.place(never()).await.unwrap_err().is_ambiguous());
+    assert_eq!((peers[0].count(), peers[1].count()), (1, 2), "nobody is rung again");
 }

@@ -67,6 +67,16 @@ impl AttemptJournal for Mute {
         self.0.settle(key, class, reply)
     }
 
+    fn settle_claim(
+        &self,
+        key: &IdempotencyKey,
+        number: u32,
+        class: Class,
+        reply: Option<Bytes>,
+    ) -> Result<(), JournalError> {
+        self.0.settle_claim(key, number, class, reply)
+    }
+
     fn open_calls<'a>(
         &'a self,
         fenced_before: SystemTime,

@@ -284,6 +284,19 @@ impl AttemptJournal for Stuck {
         }
     }
 
+    fn settle_claim(
+        &self,
+        key: &IdempotencyKey,
+        number: u32,
+        class: Class,
+        reply: Option<Bytes>,
+    ) -> Result<(), JournalError> {
+        match *self.1.lock().unwrap() {
+            true => Err(JournalError::new(JournalErrorKind::Store, "the disk is full")),
+            false => self.0.settle_claim(key, number, class, reply),
+        }
+    }
+
     fn open_calls<'a>(
         &'a self,
         fenced_before: SystemTime,

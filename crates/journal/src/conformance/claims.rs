@@ -21,19 +21,19 @@ pub async fn a_second_claim_finds_it_open(journal: &dyn AttemptJournal) {
     Key::new(key.row, journal, "another").claims(FIRST).await;
 }
 
-/// A claim that is settled as not sent before any attempt leaves the key free, as does the claim after it.
+/// A claim that is settled as not sent before any attempt leaves the key free, as does the claim after it. Each gets a number of its own.
 ///
 /// # Panics
 /// If the journal breaks the row.
 pub async fn a_claim_without_attempts_is_freed(journal: &dyn AttemptJournal) {
     for (i, class) in FREEING.into_iter().enumerate() {
         let key = Key::new("a claim without attempts is freed", journal, &format!("unused-{i}"));
-        for _ in 0..3 {
-            key.claims(FIRST).await;
-            key.settle(class, None);
+        for number in 1..4 {
+            key.claims(Claim::Go { number }).await;
+            key.settle_claim(number, class);
         }
-        key.claims(FIRST).await;
-        key.begin(1).await;
+        key.claims(Claim::Go { number: 4 }).await;
+        key.begin(4).await;
     }
 }
 

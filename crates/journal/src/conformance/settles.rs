@@ -1,6 +1,6 @@
 //! Rows about the end of a call.
 
-use trunkline_core_types::{AttemptJournal, Claim, Class};
+use trunkline_core_types::{AttemptJournal, Claim, Class, Scope};
 
 use super::{ANSWERS, FIRST, FREEING, Key, future, past, settled};
 
@@ -121,5 +121,52 @@ pub async fn nothing_is_freed_under_an_attempt_in_flight(journal: &dyn AttemptJo
             _ => Claim::Go { number: 2 },
         })
         .await;
+    }
+}
+
+/// A claimer who was away while others freed and claimed his key ends nothing of theirs; that somebody was rung, or may have been, he
+/// may still say.
+///
+/// # Panics
+/// If the journal breaks the row.
+pub async fn a_claimer_ends_his_own_claim_only(journal: &dyn AttemptJournal) {
+    let row = "a claimer ends his own claim only";
+    for (i, begins) in [true, false].into_iter().enumerate() {
+        let key = Key::new(row, journal, &format!("away-{i}"));
+        key.claims(FIRST).await;
+        if begins {
+            key.begin(1).await;
+            key.end(1, Class::Deferred, None);
+        }
+        key.settle(Class::Unsent, None);
+        key.claims(Claim::Go { number: 2 }).await;
+        for class in FREEING.into_iter().chain([Class::Rejected(Scope::Call)]) {
+            key.settle_claim_refused(1, class);
+            key.claims(Claim::Open).await;
+        }
+        key.begin(2).await;
+        key.end(2, Class::Ambiguous, None);
+        key.settle_claim(2, Class::Ambiguous);
+        for (number, class) in [1, 2].into_iter().flat_map(|number| FREEING.map(|class| (number, class))) {
+            key.settle_claim_refused(number, class);
+            key.claims(Claim::Open).await;
+        }
+        key.settle_claim(1, Class::Accepted);
+        key.claims(settled(Class::Accepted, None)).await;
+    }
+}
+
+/// A claimer cannot free his key over an attempt whose outcome is noted as unknown, whoever made it.
+///
+/// # Panics
+/// If the journal breaks the row.
+pub async fn no_claimer_frees_over_an_unknown_outcome(journal: &dyn AttemptJournal) {
+    for (i, class) in FREEING.into_iter().enumerate() {
+        let key = Key::new("no claimer frees over an unknown outcome", journal, &format!("unknown-{i}"));
+        key.tried(Class::Ambiguous, None).await;
+        key.settle_claim_refused(1, class);
+        key.claims(Claim::Open).await;
+        key.settle(class, None);
+        key.claims(Claim::Go { number: 2 }).await;
     }
 }

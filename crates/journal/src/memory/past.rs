@@ -158,7 +158,7 @@ mod tests {
                 kept = kept.or(bytes(reply));
             }
             prop_assert_eq!(past.answer(), Some((class, kept)));
-            prop_assert_eq!((past.key(), past.last()), (key.as_bytes(), 7));
+            prop_assert_eq!((past.key(), past.last()), (key.as_bytes(), 8), "the number that was given to the claim");
             prop_assert!(past.is_of(&detail) && !past.is_of(&[&detail[..], b"x"].concat()));
             prop_assert_eq!(past.text.len(), 17 + key.len() + detail.len() + past.parts().2.len());
         }

@@ -163,13 +163,17 @@ impl Entry {
 
     pub(super) fn settle(
         &mut self,
+        claim: Option<u32>,
         class: Class,
         reply: Option<Bytes>,
         now: SystemTime,
     ) -> Result<(), JournalError> {
         match &mut self.life {
             Life::Held(open) => {
-                let step = open.settle(class, || now)?;
+                let step = match claim {
+                    Some(number) => open.settle_claim(number, class, || now)?,
+                    None => open.settle(class, || now)?,
+                };
                 self.carry_out(&step, reply);
                 Ok(())
             }

@@ -60,7 +60,7 @@ fn a_claim_that_is_dropped_at_any_moment_leaves_its_key_free() {
         let unseen = glance(&mut first).is_pending();
         drop(first);
         let second = block_on(journal.claim(&call)).unwrap();
-        assert_eq!(second, if unseen { Claim::Go { number: 1 } } else { Claim::Open });
+        assert_eq!(matches!(second, Claim::Go { .. }), unseen, "{second:?}");
         close(journal, writer);
     });
 }

@@ -169,9 +169,11 @@ impl Shared {
         Ok(())
     }
 
+    /// With the number of a claim, for its claimer; else with proof.
     pub(super) fn settle(
         &self,
         key: &IdempotencyKey,
+        claim: Option<u32>,
         class: Class,
         reply: Option<Bytes>,
     ) -> Result<(), JournalError> {
@@ -181,8 +183,8 @@ impl Shared {
             return Err(closed("settle"));
         }
         if shared.table.knows(key) {
-            shared.table.settle(key, class, reply, now)?;
-        } else if class == Class::Ambiguous {
+            shared.table.settle(key, claim, class, reply, now)?;
+        } else if class == Class::Ambiguous || (claim.is_some() && class != Class::Accepted) {
             // Only a claimer gives up, and whoever claimed here is in the table.
             return Err(state("settle: nobody in this process holds the key; claim it first"));
         } else if shared.proofs == PROOFS {

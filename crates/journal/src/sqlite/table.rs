@@ -79,6 +79,7 @@ impl Table {
     pub(super) fn settle(
         &mut self,
         key: &IdempotencyKey,
+        claim: Option<u32>,
         class: Class,
         reply: Option<Bytes>,
         now: SystemTime,
@@ -86,7 +87,7 @@ impl Table {
         let entry = self.keys.get_mut(key);
         entry
             .ok_or_else(|| state("settle: the key is unknown; claim it first"))?
-            .settle(class, reply, now)?;
+            .settle(claim, class, reply, now)?;
         self.mark(key);
         Ok(())
     }
@@ -117,7 +118,7 @@ impl Table {
             self.forget(key);
         } else {
             // Cannot fail: no attempt is in flight.
-            let _ = self.settle(key, Class::Unsent, None, now);
+            let _ = self.settle(key, None, Class::Unsent, None, now);
         }
     }
 
@@ -264,7 +265,7 @@ mod tests {
         table.claim(&intent);
         table.begin(&intent, 1).unwrap();
         let mut under_way = table.images().0;
-        table.settle(&intent.key, Class::Accepted, None, now).unwrap();
+        table.settle(&intent.key, None, Class::Accepted, None, now).unwrap();
         table.unwritten(under_way.remove(0));
         assert!(table.is_stuck(&intent.key));
         // It is written once, with everything.

@@ -102,7 +102,7 @@ impl Thread<'_> {
                         let mut state = self.shared.lock();
                         match known {
                             Ok(()) => {
-                                let settled = state.table.settle(&key, class, reply, now);
+                                let settled = state.table.settle(&key, None, class, reply, now);
                                 state.refused += u64::from(settled.is_err());
                             }
                             // Late it would still be true; a freeing that is late could meet another claim.

@@ -80,7 +80,7 @@ async fn a_claim_dropped_after_its_answer_frees_the_key() {
         journal.flush().await.unwrap();
         drop(unseen);
         if pending {
-            assert_eq!(journal.claim(&call).await.unwrap(), Claim::Go { number: 1 });
+            assert_eq!(journal.claim(&call).await.unwrap(), Claim::Go { number: 2 });
         }
         assert_eq!(journal.claim(&call).await.unwrap(), Claim::Open);
     }

@@ -51,7 +51,7 @@ impl Contender for Steps {
         }
         let reply = Bytes::from_static(sample::REPLY.as_bytes());
         self.journal.end(&intent.key, 1, Class::Accepted, Some(reply.clone()))?;
-        self.journal.settle(&intent.key, Class::Accepted, Some(reply))?;
+        self.journal.settle_claim(&intent.key, 1, Class::Accepted, Some(reply))?;
         Ok(())
     }
 }
