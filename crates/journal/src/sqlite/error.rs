@@ -101,9 +101,15 @@ pub(super) fn failed(step: &str, error: rusqlite::Error) -> JournalError {
         Some(ErrorCode::SystemIoFailure) => {
             (JournalErrorKind::Store, "the disk refused, full or failing; see the cause")
         }
+        _ if is_held(&error) => (JournalErrorKind::Store, "another program holds the file; close it"),
         _ => (JournalErrorKind::Store, "the store failed; see the cause"),
     };
     JournalError::new(kind, format!("{step}: {what}")).with_source(error)
+}
+
+/// Another program would not let go of the file in time.
+pub(super) fn is_held(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// The journal was closed, or its thread has ended.

@@ -12,7 +12,7 @@ use trunkline_core_types::{
 
 use super::calls::Calls;
 use super::entry::Image;
-use super::error::failed;
+use super::error::{failed, is_held};
 use super::rows::Rows;
 use super::schema::LockFile;
 use super::shared::{Grant, Shared, Step, Told};
@@ -48,8 +48,8 @@ impl Writer {
         let Self { conn, lock, shared, retention, running } = self;
         let ended = Ended(shared.clone());
         if let (Ok(rows), Ok(calls)) = (Rows::new(&conn), Calls::new(&conn)) {
-            let (next_sweep, failing) = (None, false);
-            Thread { conn: &conn, rows, calls, shared: &shared, retention, next_sweep, failing }.run();
+            let (next_sweep, failing, held) = (None, false, None);
+            Thread { conn: &conn, rows, calls, shared: &shared, retention, next_sweep, failing, held }.run();
         }
         drop(ended);
         drop(conn);
@@ -81,6 +81,8 @@ struct Thread<'c> {
     next_sweep: Option<Instant>,
     /// The last commit failed: until one succeeds a claim waits for its own, so that it fails instead of the begin after it.
     failing: bool,
+    /// What the last commit said if another program holds the file.
+    held: Option<JournalError>,
 }
 
 impl Thread<'_> {
@@ -167,8 +169,10 @@ impl Thread<'_> {
         Ok(())
     }
 
-    /// Writes everything that changed in one transaction; if that fails, each key by itself, so that one cannot hold up the others.
+    /// Writes everything that changed in one transaction; if that fails, each key by itself, so that one cannot hold up the others. A file
+    /// that another program holds refuses all of them: it is waited for once.
     fn write(&mut self, waiting: &mut Waiting, heard: Vec<Hearing>) {
+        self.held = None;
         let mut state = self.shared.lock();
         // Its proof failed before, and comes after this commit if at all.
         let late =
@@ -192,8 +196,8 @@ impl Thread<'_> {
         let mut full = None;
         for image in single {
             // New rows would find it full too; what is known of old ones may still fit.
-            let known_full = full.clone().filter(|_| image.id.is_none());
-            match known_full.map_or_else(|| self.commit(std::slice::from_ref(&image), &[]), Err) {
+            let known = self.held.clone().or_else(|| full.clone().filter(|_| image.id.is_none()));
+            match known.map_or_else(|| self.commit(std::slice::from_ref(&image), &[]), Err) {
                 Ok((ids, _)) => ids.into_iter().for_each(|id| self.written(&image, id, waiting)),
                 Err(error) => {
                     self.unwritten(image, &error, waiting);
@@ -209,12 +213,15 @@ impl Thread<'_> {
     /// One event in a transaction of its own. Its key goes first: an event that was taken is not sent again.
     fn hear(&mut self, hearing: Hearing) {
         let unwritten = |key| self.shared.lock().is_unwritten(key);
-        let heard = match hearing.1.key.as_ref().is_some_and(unwritten) {
-            true => Err(JournalError::new(
+        let heard = if hearing.1.key.as_ref().is_some_and(unwritten) {
+            Err(JournalError::new(
                 JournalErrorKind::Store,
                 "hear: what the event proves could not be written yet; let it be sent again",
-            )),
-            false => self.commit(&[], std::slice::from_ref(&hearing)).map(|(_, mut heard)| heard.pop()),
+            ))
+        } else if let Some(error) = &self.held {
+            Err(error.clone())
+        } else {
+            self.commit(&[], std::slice::from_ref(&hearing)).map(|(_, mut heard)| heard.pop())
         };
         match heard {
             Ok(Some(answer)) => self.heard(hearing, answer),
@@ -251,7 +258,10 @@ impl Thread<'_> {
         };
         let written = write();
         self.failing = written.is_err();
-        written.map_err(|error| failed("commit", error))
+        let held = written.as_ref().is_err_and(is_held);
+        let written = written.map_err(|error| failed("commit", error));
+        self.held = written.as_ref().err().filter(|_| held).cloned();
+        written
     }
 
     fn written(&self, image: &Image, id: i64, waiting: &mut Waiting) {
@@ -333,5 +343,68 @@ impl Thread<'_> {
         tx.commit()?;
         // Keys that may not go yet are no reason to look again at once.
         Ok((deleted, heard == SWEPT || deleted > 0 && old.len() == SWEPT as usize))
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(trunkline_loom))]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::SystemTime;
+
+    use futures_util::FutureExt;
+    use trunkline_core_types::SystemClock;
+
+    use super::*;
+    use crate::sqlite::table::Table;
+    use crate::sqlite::{SqliteSettings, schema};
+
+    fn intent(number: usize) -> Arc<Intent> {
+        Arc::new(Intent {
+            key: format!("key-{number}").parse().unwrap(),
+            account: "main".parse().unwrap(),
+            detail: "call".into(),
+            fence: SystemTime::UNIX_EPOCH,
+        })
+    }
+
+    /// SQLite waits 5 s for it: once for all that is to be written, and again at the close, however much there is.
+    #[test]
+    fn a_file_that_another_program_holds_is_waited_for_once() {
+        let path = std::env::temp_dir().join(format!("trunkline-held-{}.journal", std::process::id()));
+        let settings = SqliteSettings::new(Arc::new(SystemClock::new()));
+        let (mut conn, lock) = schema::open(&path, &settings).unwrap();
+        let waits = Arc::new(AtomicUsize::new(0));
+        let waited = waits.clone();
+        let gives_up = move |_| {
+            waited.fetch_add(1, Ordering::SeqCst);
+            false
+        };
+        conn.busy_handler(Some(gives_up)).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let shared = Arc::new(Shared::new(settings.clock));
+        let begin = |number| {
+            let call = intent(number);
+            let step = |table: &mut Table, told| {
+                table.claim(&call);
+                table.begin(&call, 1)?;
+                Ok(Step::Begin(call.key.clone(), 1, told))
+            };
+            shared.ask("begin", step).now_or_never().unwrap().unwrap()
+        };
+        let begins: Vec<_> = (0..20).map(begin).collect();
+        shared.close();
+        Writer::new((conn, lock), shared, settings.retention, watch::channel(()).0).run();
+        for begun in begins {
+            let error = begun.now_or_never().unwrap().unwrap().unwrap_err();
+            assert!(error.to_string().contains("another program holds the file"), "{error}");
+        }
+        let waits = waits.load(Ordering::SeqCst);
+        assert!(waits <= 3, "{waits}");
+        drop(other);
+        for end in ["", "-wal", "-shm", ".lock"] {
+            let _ = std::fs::remove_file(format!("{}{end}", path.display()));
+        }
     }
 }
