@@ -67,7 +67,7 @@ fn leaf(
     if let Some(own) = &account.service {
         return Ok(own.clone());
     }
-    let dial = account.dial.clone().unwrap_or_else(|| Arc::new(TcpDial::new()));
+    let dial = account.dial.clone().unwrap_or_else(|| Arc::new(TcpDial::with_clock(clock.clone())));
     let (settings, judge) = (account.transport.clone(), account.provider.clone());
     Ok(Arc::new(HttpClient::with_dial(origin, settings, judge, clock.clone(), dial)?))
 }

@@ -50,7 +50,8 @@ impl HttpClient {
         judge: Arc<dyn Judge>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, InputError> {
-        Self::with_dial(origin, settings, judge, clock, Arc::new(TcpDial::new()))
+        let dial = Arc::new(TcpDial::with_clock(clock.clone()));
+        Self::with_dial(origin, settings, judge, clock, dial)
     }
 
     /// The same over a dialler of the caller's.

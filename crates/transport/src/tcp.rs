@@ -1,33 +1,49 @@
 //! TCP behind the dial seam.
 
+mod race;
+
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
-use trunkline_core_types::{AttemptError, BoxFuture, FailureKind, Origin};
+use trunkline_core_types::{AttemptError, BoxFuture, Clock, FailureKind, Origin, SystemClock};
 
 use crate::{Dial, Wire};
 
-/// Connects over TCP with Nagle's delay off, trying the name's addresses in order.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct TcpDial {}
+/// Connects over TCP with Nagle's delay off. A name's addresses are tried in the resolver's order, both families in turn; one that has
+/// not answered after 250 ms gets the next beside it, and the first connection counts (RFC 8305).
+#[derive(Debug, Clone)]
+pub struct TcpDial {
+    clock: Arc<dyn Clock>,
+}
 
 impl TcpDial {
-    /// The dialler; it holds nothing.
+    /// A dialler on the system's clock.
     pub fn new() -> Self {
-        Self {}
+        Self::with_clock(Arc::new(SystemClock::new()))
+    }
+
+    /// A dialler on this clock.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self { clock }
+    }
+}
+
+impl Default for TcpDial {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Dial for TcpDial {
     fn connect<'a>(&'a self, origin: &'a Origin) -> BoxFuture<'a, Result<Box<dyn Wire>, AttemptError>> {
         Box::pin(async move {
-            let stream = connect(origin).await?;
+            let stream = self.stream(origin).await?;
             stream.set_nodelay(true).map_err(refused)?;
             Ok(Box::new(TcpWire(stream)) as Box<dyn Wire>)
         })
@@ -61,15 +77,12 @@ impl Resolve for SystemResolve {
     }
 }
 
-async fn connect(origin: &Origin) -> Result<TcpStream, AttemptError> {
-    let mut last = None;
-    for address in look_up(origin.host().trim_matches(['[', ']']), origin.port()).await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Some(error),
-        }
+impl TcpDial {
+    async fn stream(&self, origin: &Origin) -> Result<TcpStream, AttemptError> {
+        let addresses = look_up(origin.host().trim_matches(['[', ']']), origin.port()).await?;
+        let connected = race::race(addresses, &*self.clock, TcpStream::connect).await;
+        connected.map_err(|last| last.map_or_else(unresolved, refused))
     }
-    Err(last.map_or_else(unresolved, refused))
 }
 
 /// The most addresses of one name that are looked at.
