@@ -84,10 +84,11 @@ impl RotatingKeys {
         Self { rotation, prefix, clock, dropped: Mutex::default() }
     }
 
-    /// What is wrong with the drops: one that no refusal explains, or a second one of the same version.
+    /// What is wrong with the drops: one that no refusal explains, or more than two of the same version. A 401 does not tell which of an
+    /// account's two keys it means: one drop may be for the other's end and, accepted since, one for its own.
     pub(super) fn problem(&self, busy_until: Option<Duration>) -> Option<String> {
         let dropped = self.dropped.lock().unwrap();
-        let again = dropped.iter().find(|(_, times)| **times > 1);
+        let again = dropped.iter().find(|(_, times)| **times > 2);
         let gentle = busy_until.is_some_and(|until| self.rotation.is_gentle(until));
         let needless = dropped.iter().next().filter(|_| gentle);
         again.or(needless).map(|(version, times)| format!("key {version} was dropped {times} times"))
