@@ -13,6 +13,7 @@ mod callbacks;
 mod clock_back;
 mod drops;
 mod failover;
+mod faulty;
 #[cfg(feature = "sqlite")]
 mod heard;
 #[cfg(feature = "reqwest")]

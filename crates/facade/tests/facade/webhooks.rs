@@ -8,15 +8,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Request};
 use trunkline::keys::StaticKeys;
 use trunkline::{
-    Account, AccountId, BoxFuture, CallStatus, Class, Client, Clock, ErrorKind, Fact, IdempotencyKey,
-    Journal, KeyError, KeyErrorKind, KeyProvider, KeySet, NewCall, Observer, Order, Timestamp,
-    WebhookErrorKind,
+    Account, AccountId, BoxFuture, CallStatus, Client, Clock, ErrorKind, Fact, Journal, KeyError,
+    KeyErrorKind, KeyProvider, KeySet, NewCall, Observer, Order, Timestamp, WebhookErrorKind,
 };
-use trunkline_core_types::{
-    AttemptJournal, Claim, Intent, JournalError, JournalErrorKind, MacKey, VirtualClock,
-};
-use trunkline_journal::MemoryJournal;
+use trunkline_core_types::{MacKey, VirtualClock};
 
+use crate::faulty::{Fault, Faulty};
 use crate::peer::{Does, Peer, account, builder, named};
 
 const SECRET: &str = "canary-secret";
@@ -254,59 +251,6 @@ impl KeyProvider for NoKeys {
     }
 }
 
-/// A memory journal that cannot note the end of a call while it is told so.
-#[derive(Debug)]
-struct Stuck(MemoryJournal, Mutex<bool>);
-
-impl AttemptJournal for Stuck {
-    fn claim<'a>(&'a self, intent: &'a Arc<Intent>) -> BoxFuture<'a, Result<Claim, JournalError>> {
-        self.0.claim(intent)
-    }
-
-    fn begin<'a>(&'a self, intent: &'a Arc<Intent>, number: u32) -> BoxFuture<'a, Result<(), JournalError>> {
-        self.0.begin(intent, number)
-    }
-
-    fn end(
-        &self,
-        key: &IdempotencyKey,
-        n: u32,
-        class: Class,
-        reply: Option<Bytes>,
-    ) -> Result<(), JournalError> {
-        self.0.end(key, n, class, reply)
-    }
-
-    fn settle(&self, key: &IdempotencyKey, class: Class, reply: Option<Bytes>) -> Result<(), JournalError> {
-        match *self.1.lock().unwrap() {
-            true => Err(JournalError::new(JournalErrorKind::Store, "the disk is full")),
-            false => self.0.settle(key, class, reply),
-        }
-    }
-
-    fn settle_claim(
-        &self,
-        key: &IdempotencyKey,
-        number: u32,
-        class: Class,
-        reply: Option<Bytes>,
-    ) -> Result<(), JournalError> {
-        match *self.1.lock().unwrap() {
-            true => Err(JournalError::new(JournalErrorKind::Store, "the disk is full")),
-            false => self.0.settle_claim(key, number, class, reply),
-        }
-    }
-
-    fn open_calls<'a>(
-        &'a self,
-        fenced_before: SystemTime,
-        after: Option<&'a IdempotencyKey>,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<Arc<Intent>>, JournalError>> {
-        self.0.open_calls(fenced_before, after, limit)
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_could_not_be_noted_is_not_taken_so_that_it_comes_again() {
     let peer = Peer::new([]);
@@ -315,7 +259,7 @@ async fn what_could_not_be_noted_is_not_taken_so_that_it_comes_again() {
     assert_eq!((error.kind(), error.status().as_u16()), (WebhookErrorKind::Unavailable, 503));
 
     let clock = Arc::new(VirtualClock::new());
-    let journal = Arc::new(Stuck(MemoryJournal::new(clock.clone()), Mutex::new(false)));
+    let journal = Faulty::new(clock.clone());
     let peer = Peer::new(lost());
     let client = Client::builder(Journal::custom(journal.clone()))
         .clock(clock)
@@ -324,10 +268,10 @@ async fn what_could_not_be_noted_is_not_taken_so_that_it_comes_again() {
         .unwrap();
     assert!(client.place(keyed("k")).await.unwrap_err().is_ambiguous());
     let request = event("e1", "ringing", "k");
-    *journal.1.lock().unwrap() = true;
+    journal.set(Fault::Settle);
     let error = client.webhooks().accept(&main_account(), &request).await.unwrap_err();
     assert_eq!(error.kind(), WebhookErrorKind::Unavailable);
-    *journal.1.lock().unwrap() = false;
+    journal.set(None);
     let accepted = client.webhooks().accept(&main_account(), &request).await.unwrap();
     assert!(accepted.known && !accepted.duplicate);
     assert!(client.place(keyed("k")).await.unwrap().replayed);
