@@ -98,8 +98,11 @@ fn kill(simulator: &Simulator, folder: &Path, kills: u64, seed: u64) -> u64 {
     let mut killed = 0;
     for _ in 0..kills {
         let mut running = start(simulator, folder, &["--timeout", "2"]);
-        wait_for_calls(simulator, &mut running, simulator.book().calls + chance.next() % CALLS_A_KILL);
-        (0..chance.next() % 5_000).for_each(|_| std::thread::yield_now());
+        let calls = simulator.book().calls + chance.next() % CALLS_A_KILL;
+        wait_for_calls(simulator, &mut running, calls);
+        // On a busy machine a yield may last for many calls, and the file would be over after a few kills.
+        let soon = |_: &u64| simulator.book().calls < calls + CALLS_A_KILL / 2;
+        (0..chance.next() % 5_000).take_while(soon).for_each(|_| std::thread::yield_now());
         killed += u64::from(!ended(&mut running.0));
         running.0.kill().unwrap();
         running.0.wait().unwrap();
