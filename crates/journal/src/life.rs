@@ -55,8 +55,7 @@ pub(crate) enum Step {
 impl Open {
     /// A claim of a key under which numbers up to `last` were used before.
     pub(crate) fn new(intent: Arc<Intent>, last: u32) -> Self {
-        // At the end of the numbers every begin is refused.
-        let first = last.saturating_add(1);
+        let first = first_after(last);
         Self { intent, tried: Tried { last, latest: None, earlier: None }, first, left: false }
     }
 
@@ -289,6 +288,11 @@ impl Ended {
 
 fn frees(class: Class) -> bool {
     matches!(class, Class::Unsent | Class::Deferred | Class::Rejected(Scope::Account))
+}
+
+/// The number that a claim is given where those up to `last` were used. At the end of the numbers every begin is refused.
+pub(crate) fn first_after(last: u32) -> u32 {
+    last.saturating_add(1)
 }
 
 /// A step that does not fit the key's state.

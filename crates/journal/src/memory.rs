@@ -24,7 +24,7 @@ use trunkline_core_types::{
 
 pub use calls::MemoryCalls;
 
-use crate::life::{Open, Step, state};
+use crate::life::{Open, Step, first_after, state};
 use crate::sync::{Mutex, MutexGuard};
 use index::Hashed;
 use slots::{Life, Ring, Slots};
@@ -184,8 +184,7 @@ impl Keys {
         if self.open - self.listed.len() > UNSORTED {
             self.sort_one_in();
         }
-        // At the end of the numbers every begin is refused.
-        Claim::Go { number: last.saturating_add(1) }
+        Claim::Go { number: first_after(last) }
     }
 
     /// Puts the oldest claim that is not listed into its order; false if there is none.

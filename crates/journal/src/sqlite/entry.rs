@@ -8,7 +8,7 @@ use bytes::Bytes;
 use trunkline_core_types::{AccountId, CallId, CallRef, CallStatus, Claim, Class, Intent, JournalError};
 
 use super::rows::word;
-use crate::life::{Ended, Open, Step, Tried, state};
+use crate::life::{Ended, Open, Step, Tried, first_after, state};
 
 /// Class of an attempt whose key was freed under it, and then claimed again.
 const GIVEN_UP: &str = "given_up";
@@ -108,8 +108,7 @@ impl Entry {
         self.life = Life::Held(Open::new(intent.clone(), last));
         self.claims = self.claims.saturating_add(1);
         self.ours = true;
-        // At the end of the numbers every begin is refused.
-        Claim::Go { number: last.saturating_add(1) }
+        Claim::Go { number: first_after(last) }
     }
 
     pub(super) fn begin(&mut self, intent: &Arc<Intent>, number: u32) -> Result<(), JournalError> {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use trunkline_core_types::{CallRef, Claim, Class, IdempotencyKey, Intent, JournalError};
 
 use super::entry::{Entry, Image, PlacedAs};
-use crate::life::state;
+use crate::life::{first_after, state};
 
 /// Ended or left keys that stay in memory after they are written.
 const KEPT: usize = 1_024;
@@ -41,7 +41,7 @@ impl Table {
         let Some(entry) = self.keys.get_mut(&intent.key) else {
             self.keys.insert(intent.key.clone(), Entry::claimed(intent));
             self.quieten(&intent.key);
-            return Claim::Go { number: 1 };
+            return Claim::Go { number: first_after(0) };
         };
         let claim = entry.claim(intent);
         if matches!(claim, Claim::Go { .. }) {
