@@ -3,7 +3,7 @@
 
 #[cfg(test)]
 #[cfg(trunkline_loom)]
-mod model;
+pub(crate) mod model;
 #[cfg(not(all(test, trunkline_loom)))]
 mod real;
 

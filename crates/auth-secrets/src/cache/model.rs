@@ -13,14 +13,8 @@ use trunkline_core_types::{
     BoxFuture, Clock, Key, KeyError, KeyErrorKind, KeyProvider, KeySet, SeededEntropy, SystemClock,
 };
 
+use crate::sync::model::explore;
 use crate::{CacheSettings, CachedKeys};
-
-/// Runs `model` under every interleaving with at most three preemptions. A waiter who is forgotten is reported as a deadlock.
-fn explore(model: impl Fn() + Send + Sync + 'static) {
-    let mut search = loom::model::Builder::new();
-    search.preemption_bound = search.preemption_bound.or(Some(3));
-    search.check(model);
-}
 
 /// Stands still; the hand is moved where no thread looks.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use loom::sync::Mutex;
 use loom::thread;
 use trunkline_core_types::{BoxFuture, Clock, Key, KeyError, KeyProvider, KeySet, Sign, SystemClock};
 
+use crate::sync::model::explore;
 use crate::{BearerSigner, Signers, StaticKeys, XSignatureSigner};
 
 /// Serves the old version until that is invalidated.
@@ -45,10 +46,8 @@ fn ask(sign: &dyn Sign, now: Instant) {
     }
 }
 
-fn explore(signer: fn(Arc<Store>) -> Arc<dyn Sign>) {
-    let mut search = loom::model::Builder::new();
-    search.preemption_bound = search.preemption_bound.or(Some(3));
-    search.check(move || {
+fn rotate(signer: fn(Arc<Store>) -> Arc<dyn Sign>) {
+    explore(move || {
         let (store, now) = (Arc::new(Store::default()), SystemClock::new().now());
         let sign = signer(store.clone());
         let other = sign.clone();
@@ -68,12 +67,12 @@ fn bearer(store: Arc<Store>) -> BearerSigner {
 
 #[test]
 fn a_rotation_loses_no_call_and_drops_one_version() {
-    explore(|store| Arc::new(bearer(store)));
+    rotate(|store| Arc::new(bearer(store)));
 }
 
 #[test]
 fn so_does_one_under_a_chain_with_a_key_that_stays() {
-    explore(|store| {
+    rotate(|store| {
         let fixed = Arc::new(StaticKeys::new("secret".into()).unwrap());
         let body = XSignatureSigner::new("https://voice.example.com".parse().unwrap(), fixed);
         Arc::new(Signers::new(bearer(store)).with_body_signature(body))

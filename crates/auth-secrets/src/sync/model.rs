@@ -7,6 +7,13 @@ use std::task::{Context, Poll, Waker};
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 
+/// Runs `model` under every interleaving with at most three preemptions. A waiter who is forgotten is reported as a deadlock.
+pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let mut search = loom::model::Builder::new();
+    search.preemption_bound = search.preemption_bound.or(Some(3));
+    search.check(model);
+}
+
 /// An `Arc` that is swapped whole.
 #[derive(Debug)]
 pub(crate) struct ArcSwapOption<T>(Mutex<Option<Arc<T>>>);
