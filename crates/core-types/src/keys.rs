@@ -136,6 +136,11 @@ pub enum KeyErrorKind {
 }
 
 impl KeyErrorKind {
+    /// Whether the store is only out for now: the key may be as good as before, and asking again may help.
+    pub fn is_outage(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Timeout)
+    }
+
     /// A label from a closed set.
     pub fn as_str(self) -> &'static str {
         match self {

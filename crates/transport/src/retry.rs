@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use trunkline_core_types::{
     Attempt, BoxFuture, Class, Clock, Decision, DeniedKind, Entropy, EntropyExt, Fact, FailureKind,
-    HttpService, KeyErrorKind, Lane, Observer, Outcome, Question, RepeatToken, Spare, gate,
+    HttpService, Lane, Observer, Outcome, Question, RepeatToken, Spare, gate,
 };
 
 pub use budget::{BudgetSettings, RetryBudget};
@@ -193,9 +193,7 @@ impl Progress {
         match kind(outcome) {
             Some(FailureKind::Request | FailureKind::Journal | FailureKind::Dropped) => false,
             Some(FailureKind::Denied(kind)) => kind == DeniedKind::Full && outcome.wait.is_some(),
-            Some(FailureKind::Key(kind)) => {
-                matches!(kind, KeyErrorKind::Unavailable | KeyErrorKind::Timeout)
-            }
+            Some(FailureKind::Key(kind)) => kind.is_outage(),
             Some(FailureKind::BreakerOpen) => self.lane == Lane::Bulk,
             _ => outcome.class != Class::Accepted,
         }

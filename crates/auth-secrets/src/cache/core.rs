@@ -177,8 +177,7 @@ impl Core {
             }
             Err(error) => {
                 state.failed(error.clone(), now, &*self.settings.entropy);
-                let outage = matches!(error.kind(), KeyErrorKind::Unavailable | KeyErrorKind::Timeout);
-                if !outage {
+                if !error.kind().is_outage() {
                     self.good.store(None);
                 }
                 let until = state.failure.as_ref().map_or(now, |failure| failure.until);

@@ -150,7 +150,7 @@ impl Sessions {
         }
         let result = self.log_in().await;
         // A login that never reached Vault says nothing about the token, and may be tried again.
-        if !result.as_ref().is_err_and(is_outage) {
+        if !result.as_ref().is_err_and(|error| error.kind().is_outage()) {
             *forced = Some(now);
         }
         result.map(Arc::new)
@@ -181,7 +181,7 @@ impl Sessions {
         }
         match self.clock.bounded(self.clock.now() + LONGEST_STEP, self.log_in()).await {
             Some(Ok(made)) => Ok((Arc::new(made), true)),
-            Some(Err(error)) if !is_outage(&error) => Err(error),
+            Some(Err(error)) if !error.kind().is_outage() => Err(error),
             Some(Err(_)) | None => Ok((session.clone(), false)),
         }
     }
@@ -268,10 +268,6 @@ impl Sessions {
         }
         send(request).with_subscriber(NoSubscriber::default()).await
     }
-}
-
-fn is_outage(error: &KeyError) -> bool {
-    matches!(error.kind(), KeyErrorKind::Unavailable | KeyErrorKind::Timeout)
 }
 
 fn token_file_unusable() -> KeyError {
